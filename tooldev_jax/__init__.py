@@ -1,0 +1,1 @@
+"""Teach small open language models to use and make tools, in JAX."""

@@ -1,0 +1,148 @@
+"""Files that are either whole or not there.
+
+Every artefact of a run is written once: to a temporary name, flushed to disk,
+then renamed. A reader therefore never meets half a file, whenever the process
+was killed. Object stores have no atomic rename but write objects whole, and
+folders there count only from their manifest on (written last), so callers use
+the same functions for both.
+
+`crash_point` marks each instant at which a kill would leave the disk in a
+different state. The fault tests enumerate these instants and end the process
+at each of them in turn.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+import json
+import os
+from typing import Any
+
+from etils import epath
+
+PathLike = epath.PathLike
+
+_observer: Callable[[str], None] | None = None
+
+
+def observe_crash_points(observer: Callable[[str], None] | None) -> None:
+  """Calls `observer(label)` at every crash point; None stops it."""
+  global _observer
+  _observer = observer
+
+
+def crash_point(label: str) -> None:
+  """Marks an instant just before or after the disk changes."""
+  if _observer is not None:
+    _observer(label)
+
+
+def _is_local(path: epath.Path) -> bool:
+  return "://" not in os.fspath(path)
+
+
+def _fsync_folder(folder: epath.Path) -> None:
+  """Makes a rename in `folder` survive a power cut."""
+  fd = os.open(os.fspath(folder), os.O_RDONLY)
+  try:
+    os.fsync(fd)
+  finally:
+    os.close(fd)
+
+
+def write_bytes(path: PathLike, data: bytes) -> None:
+  """Writes `data` to `path` atomically, making parent folders as needed."""
+  path = epath.Path(path)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  if not _is_local(path):
+    crash_point(f"before write {path.name}")
+    path.write_bytes(data)
+    crash_point(f"after write {path.name}")
+    return
+  temporary = path.parent / f".{path.name}.tmp"
+  crash_point(f"before write {path.name}")
+  with open(os.fspath(temporary), "wb") as f:
+    f.write(data)
+    f.flush()
+    crash_point(f"before fsync {path.name}")
+    os.fsync(f.fileno())
+  crash_point(f"before rename {path.name}")
+  os.replace(os.fspath(temporary), os.fspath(path))
+  crash_point(f"after rename {path.name}")
+  _fsync_folder(path.parent)
+
+
+def write_text(path: PathLike, text: str) -> None:
+  """Writes UTF-8 `text` to `path` atomically."""
+  write_bytes(path, text.encode("utf-8"))
+
+
+def dumps(value: Any) -> str:
+  """One JSON text for one value: sorted keys, so equal values, equal bytes."""
+  return json.dumps(value, ensure_ascii=False, sort_keys=True, allow_nan=False)
+
+
+def write_json(path: PathLike, value: Any) -> None:
+  """Writes `value` as indented JSON with sorted keys, atomically."""
+  text = json.dumps(
+    value, ensure_ascii=False, sort_keys=True, indent=2, allow_nan=False
+  )
+  write_text(path, text + "\n")
+
+
+def read_json(path: PathLike) -> Any:
+  """Reads one JSON file."""
+  return json.loads(epath.Path(path).read_text(encoding="utf-8"))
+
+
+def write_jsonl(path: PathLike, rows: Iterable[Mapping[str, Any]]) -> None:
+  """Writes rows as JSON lines, atomically as one file."""
+  write_text(path, "".join(dumps(row) + "\n" for row in rows))
+
+
+def read_jsonl(path: PathLike) -> list[Any]:
+  """Reads a JSON-lines file that this project wrote."""
+  text = epath.Path(path).read_text(encoding="utf-8")
+  return [json.loads(line) for line in text.split("\n") if line]
+
+
+class JsonlLog:
+  """An append-only JSON-lines file that a kill can only cut after a line.
+
+  Reopening drops a torn last line. Each `append` writes and flushes one line,
+  so what was appended before a SIGKILL is there afterwards.
+
+  Local files only: object stores cannot append. Runs on gs:// keep their logs
+  in the local scratch folder and copy them when a stage ends.
+  """
+
+  def __init__(self, path: PathLike):
+    self.path = epath.Path(path)
+    self.path.parent.mkdir(parents=True, exist_ok=True)
+    self.rows: list[Any] = []
+    whole = 0
+    if self.path.exists():
+      data = self.path.read_bytes()
+      whole = data.rfind(b"\n") + 1
+      self.rows = [json.loads(x) for x in data[:whole].split(b"\n") if x]
+      if whole < len(data):
+        with open(os.fspath(self.path), "r+b") as f:
+          f.truncate(whole)
+    self._file = open(os.fspath(self.path), "ab")  # noqa: SIM115
+
+  def append(self, row: Mapping[str, Any]) -> None:
+    """Adds one row and hands it to the operating system."""
+    crash_point(f"before append {self.path.name}")
+    self._file.write((dumps(row) + "\n").encode("utf-8"))
+    self._file.flush()
+    crash_point(f"after append {self.path.name}")
+    self.rows.append(dict(row))
+
+  def close(self) -> None:
+    """Flushes to disk and closes."""
+    os.fsync(self._file.fileno())
+    self._file.close()
+
+  def __enter__(self) -> "JsonlLog":
+    return self
+
+  def __exit__(self, *_: object) -> None:
+    self.close()

@@ -11,9 +11,9 @@ different state. The fault tests enumerate these instants and end the process
 at each of them in turn.
 """
 
-from collections.abc import Callable, Iterable, Mapping
 import json
 import os
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from etils import epath

@@ -1,0 +1,1 @@
+"""From sources to exact token streams: examples, views, encoding, packing."""

@@ -1,0 +1,1 @@
+"""Scores, the official benchmark and the report."""

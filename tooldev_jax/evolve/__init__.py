@@ -1,0 +1,1 @@
+"""One round of self-evolution: queries in, judged examples out."""

@@ -1,0 +1,1 @@
+"""Flax decoders that are the Hugging Face models, with LoRA."""

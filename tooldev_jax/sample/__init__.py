@@ -1,0 +1,1 @@
+"""The sampler: prompts in, samples out."""

@@ -1,0 +1,1 @@
+"""The ground floor: tools, calls, how they are written, read and checked."""

@@ -1,0 +1,146 @@
+"""Reading parameter schemas as the world writes them.
+
+Tool sets use JSON Schema, but with Python's, Java's and JavaScript's type
+names (BFCL and ToolACE say "dict" and "float"), pydantic's nullable `anyOf`,
+and local references. This module gives one reading of those for all that
+compare or check calls. Nothing is ever fetched.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from tooldev_jax.tools.jsontext import Json
+
+JSON_TYPES = frozenset(
+  ("string", "number", "integer", "boolean", "array", "object", "null")
+)
+
+# Lower-cased names seen in BFCL v4, ToolACE, xLAM and Seal-Tools. The value
+# None means "anything": the name promises nothing that JSON could check.
+TYPE_ALIASES: Mapping[str, str | None] = {
+  "str": "string",
+  "char": "string",
+  "text": "string",
+  "int": "integer",
+  "long": "integer",
+  "short": "integer",
+  "byte": "integer",
+  "bigint": "integer",
+  "float": "number",
+  "double": "number",
+  "decimal": "number",
+  "bool": "boolean",
+  "dict": "object",
+  "hashmap": "object",
+  "map": "object",
+  "list": "array",
+  "tuple": "array",
+  "set": "array",
+  "arraylist": "array",
+  "none": "null",
+  "any": None,
+}
+
+_MAX_REFERENCES = 32
+
+Schema = Mapping[str, Json]
+
+
+def json_type(name: str) -> str | None:
+  """The JSON Schema type that `name` means.
+
+  Returns:
+    One of `JSON_TYPES`; None for a name that means anything.
+
+  Raises:
+    KeyError: the name is not known.
+  """
+  lowered = name.strip().lower()
+  return lowered if lowered in JSON_TYPES else TYPE_ALIASES[lowered]
+
+
+def types_of(schema: Schema) -> frozenset[str]:
+  """The JSON types that `schema` names; empty where it promises none."""
+  named = schema.get("type")
+  names = named if isinstance(named, list) else [named]
+  found = set()
+  for name in names:
+    try:
+      found.add(json_type(name) if isinstance(name, str) else None)
+    except KeyError:
+      found.add(None)
+  if None in found:
+    return frozenset()
+  return frozenset(name for name in found if name is not None)
+
+
+def resolve(schema: Json, root: Schema) -> Schema:
+  """One flat view of a schema: what it says about properties and items.
+
+  Local `$ref`s are followed, `allOf` is merged, and an `anyOf` or `oneOf` with
+  a single branch besides null stands for that branch (what pydantic writes for
+  Optional). Anything else that cannot be followed says nothing.
+  """
+  if not isinstance(schema, Mapping):
+    return {}  # `true` and `false` are schemas too.
+  merged: dict[str, Json] = {}
+  for part in _parts(schema, root):
+    properties = {
+      **_mapping(merged.get("properties")),
+      **_mapping(part.get("properties")),
+    }
+    for key, value in part.items():
+      merged.setdefault(key, value)
+    if properties:
+      merged["properties"] = properties
+  return merged
+
+
+def _parts(schema: Schema, root: Schema) -> Iterator[Schema]:
+  """The schemas that hold together with `schema`, itself first."""
+  pending: list[Json] = [schema]
+  for _ in range(_MAX_REFERENCES):
+    if not pending:
+      return
+    part = pending.pop(0)
+    if not isinstance(part, Mapping):
+      continue
+    yield part
+    if isinstance(part.get("$ref"), str):
+      pending.append(lookup(part["$ref"], root))
+    if isinstance(part.get("allOf"), list):
+      pending.extend(part["allOf"])
+    for key in ("anyOf", "oneOf"):
+      branches = part.get(key)
+      if isinstance(branches, list):
+        real = [
+          branch
+          for branch in branches
+          if not (isinstance(branch, Mapping) and branch.get("type") == "null")
+        ]
+        if len(real) == 1:
+          pending.append(real[0])
+
+
+def lookup(reference: str, root: Json) -> Json:
+  """What a local reference such as `#/$defs/Point` points to, or None."""
+  if not reference.startswith("#"):
+    return None
+  here = root
+  for step in reference[1:].split("/")[1:]:
+    step = step.replace("~1", "/").replace("~0", "~")
+    if isinstance(here, Mapping) and step in here:
+      here = here[step]
+    elif isinstance(here, list) and step.isdigit() and int(step) < len(here):
+      here = here[int(step)]
+    else:
+      return None
+  return here
+
+
+def properties(schema: Schema) -> Mapping[str, Json]:
+  """The properties of a resolved schema."""
+  return _mapping(schema.get("properties"))
+
+
+def _mapping(value: Json) -> Mapping[str, Json]:
+  return value if isinstance(value, Mapping) else {}

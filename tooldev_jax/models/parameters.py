@@ -1,0 +1,86 @@
+"""One declaration of the parameters, read back in every form it is needed.
+
+The Flax module declares shape, logical axes and initialiser where it uses a
+parameter. From that, and without allocating anything, come the tree of
+shapes, the shardings, new parameters, and the names in a Hugging Face
+checkpoint.
+"""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from tooldev_jax.models.config import AttentionSpec, DecoderConfig
+from tooldev_jax.models.lora import LoraConfig
+from tooldev_jax.models.transformer import Decoder
+from tooldev_jax.parallel.sharding import Partition
+
+
+def _no_attention(
+  q: jax.Array, k: jax.Array, v: jax.Array, cache: Any, spec: AttentionSpec
+) -> tuple[jax.Array, Any]:
+  """Attention is not needed to know the parameters."""
+  del k, v, spec
+  return q, cache
+
+
+def _init(decoder: Decoder, key: jax.Array) -> Any:
+  token = jnp.zeros((1, 1), jnp.int32)
+  keys = {"params": key, "lora": key}
+  return decoder.init(keys, token, token, _no_attention)
+
+
+@functools.cache
+def declare(
+  config: DecoderConfig,
+  lora: LoraConfig | None = None,
+  param_dtype: Any = jnp.float32,
+) -> Any:
+  """Shapes, dtypes and logical axes: {"params": tree[, "lora": tree]}.
+
+  Every leaf is a box of flax.linen with `.names` (logical axes) around a
+  `jax.ShapeDtypeStruct`; `flax.linen.meta.unbox` strips the boxes.
+  """
+  decoder = Decoder(config, lora, param_dtype=param_dtype)
+  return jax.eval_shape(functools.partial(_init, decoder), jax.random.key(0))
+
+
+def _make(
+  config: DecoderConfig,
+  lora: LoraConfig | None,
+  key: jax.Array,
+  dtype: Any,
+  collection: str,
+  partition: Partition | None,
+) -> Any:
+  decoder = Decoder(config, lora, param_dtype=dtype)
+  out_shardings = None
+  if partition is not None:
+    declared = declare(config, lora, dtype)[collection]
+    out_shardings = partition.shardings(declared)
+  # What is not returned is not computed: an adapter costs no base.
+  make = lambda key: nn.meta.unbox(_init(decoder, key)[collection])
+  return jax.jit(make, out_shardings=out_shardings)(key)
+
+
+def init_params(
+  config: DecoderConfig,
+  key: jax.Array,
+  dtype: Any = jnp.float32,
+  partition: Partition | None = None,
+) -> Any:
+  """New base parameters: normal weights, plain norms, zero biases."""
+  return _make(config, None, key, dtype, "params", partition)
+
+
+def init_adapter(
+  config: DecoderConfig,
+  lora: LoraConfig,
+  key: jax.Array,
+  partition: Partition | None = None,
+) -> Any:
+  """A new float32 adapter: A normal, B zero."""
+  return _make(config, lora, key, jnp.float32, "lora", partition)

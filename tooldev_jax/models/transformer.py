@@ -1,0 +1,473 @@
+"""The decoder: tokens in, hidden states out.
+
+One Flax module is every family; what differs is in `DecoderConfig`. Layers
+are scanned over the family's repeating block, so compile time does not grow
+with depth and every parameter of a layer is one array [blocks, ...]. What
+attention does with keys and values, whether it packs training rows or keeps a
+cache, is the caller's: the `attend` callable, called once a layer.
+
+Parameters are declared once, where they are used: shape, logical axes and
+initialiser stand in one `self.param`. `models.parameters` reads the
+declaration back to initialise, shard, restore and name them.
+
+Dim letters: B rows, T tokens, D hidden size, H query heads, G key/value heads,
+K head size, F MLP width, V vocabulary, R rank of an adapter.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax.ad_checkpoint import checkpoint_name
+
+from tooldev_jax.models.config import (
+  AttentionSpec,
+  DecoderConfig,
+)
+from tooldev_jax.models.lora import LoraConfig
+from tooldev_jax.models.rope import rope_angles, rotate
+from tooldev_jax.parallel.sharding import Partition
+
+# attend(q_BxTxHxK, k_BxTxGxK, v_BxTxGxK, cache_slice, spec)
+#   -> (out_BxTxHxK, new_cache_slice)
+Attend = Callable[
+  [jax.Array, jax.Array, jax.Array, Any, AttentionSpec], tuple[jax.Array, Any]
+]
+Axes = tuple[str | None, ...]
+
+_policies = jax.checkpoint_policies
+
+# What the backward pass keeps of a block, from most memory to least.
+REMAT_POLICIES: dict[str, Callable[..., Any] | None] = {
+  # Everything.
+  "none": None,
+  # Inputs of every matrix product: only cheap elementwise work is done twice.
+  "products": _policies.save_only_these_names(
+    "q", "k", "v", "attention", "attention_residuals", "o", "gate", "up"
+  ),
+  # Attention and what feeds it: the MLP's two wide products are done twice.
+  "attention": _policies.save_only_these_names(
+    "q", "k", "v", "attention", "attention_residuals", "o"
+  ),
+  # The block's input alone: the whole forward pass is done twice.
+  "full": _policies.nothing_saveable,
+}
+
+_ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
+  "silu": jax.nn.silu,
+  "gelu_pytorch_tanh": lambda x: jax.nn.gelu(x, approximate=True),
+}
+
+
+def declare_weight(
+  module: nn.Module,
+  name: str,
+  shape: tuple[int, ...],
+  axes: Axes,
+  init: Callable[..., jax.Array],
+  dtype: Any,
+) -> jax.Array:
+  """Declares a parameter of `module`, or reads it where it is given.
+
+  Args:
+    module: the module whose `__call__` this is called from.
+    name: the parameter's name in the module.
+    shape: its shape, without the [blocks] axis that the scan adds.
+    axes: the logical name of each axis; see parallel.sharding.
+    init: initialiser, called with (key, shape, dtype).
+    dtype: dtype of a parameter made from scratch.
+  """
+  boxed = nn.with_logical_partitioning(init, axes)
+  return cast(jax.Array, module.param(name, boxed, shape, dtype))
+
+
+class RmsNorm(nn.Module):
+  """Scales to unit mean square in float32.
+
+  Attributes:
+    eps: added to the mean square.
+    unit_offset: Gemma's form, which multiplies by 1 + scale in float32; the
+      others round first and multiply by scale afterwards.
+    dtype: compute dtype.
+    param_dtype: dtype of a scale made from scratch.
+  """
+
+  eps: float
+  unit_offset: bool
+  dtype: Any
+  param_dtype: Any
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    start = nn.initializers.zeros if self.unit_offset else nn.initializers.ones
+    scale = declare_weight(
+      self, "scale", x.shape[-1:], (None,), start, self.param_dtype
+    )
+    y = x.astype(jnp.float32)
+    y *= jax.lax.rsqrt(jnp.mean(y * y, axis=-1, keepdims=True) + self.eps)
+    if self.unit_offset:
+      return (y * (1.0 + scale.astype(jnp.float32))).astype(self.dtype)
+    return y.astype(self.dtype) * scale.astype(self.dtype)
+
+
+class Linear(nn.Module):
+  """A linear map, with a low-rank update where an adapter targets it.
+
+  Attributes:
+    features: outputs.
+    axes: logical axes of the kernel [inputs, outputs].
+    use_bias: adds a bias.
+    std: standard deviation of a kernel made from scratch.
+    dtype: compute dtype.
+    param_dtype: dtype of a kernel made from scratch.
+    lora: the adapter, if it targets this map.
+  """
+
+  features: int
+  axes: tuple[str, str]
+  use_bias: bool
+  std: float
+  dtype: Any
+  param_dtype: Any
+  lora: LoraConfig | None
+
+  @nn.compact
+  def __call__(self, x: jax.Array) -> jax.Array:
+    normal = nn.initializers.normal(self.std)
+    kernel_shape = (x.shape[-1], self.features)
+    kernel = declare_weight(
+      self, "kernel", kernel_shape, self.axes, normal, self.param_dtype
+    )
+    y = x @ kernel.astype(self.dtype)
+    if self.lora is not None and self.lora.targeted(self.name):
+      y += self.low_rank(x, kernel_shape, self.lora)
+    if self.use_bias:
+      zeros = nn.initializers.zeros
+      shape, axes = (self.features,), self.axes[1:]
+      bias = declare_weight(self, "bias", shape, axes, zeros, self.param_dtype)
+      y += bias.astype(self.dtype)
+    return y
+
+  def low_rank(
+    self, x: jax.Array, kernel_shape: tuple[int, int], lora: LoraConfig
+  ) -> jax.Array:
+    """scale * (x @ A) @ B, from the float32 factors of the adapter."""
+
+    def factor(name: str, init: Any, shape: Any, axes: Axes) -> jax.Array:
+      boxed = nn.with_logical_partitioning(init, axes)
+      make = lambda: boxed(self.make_rng("lora"), shape, jnp.float32)
+      value = cast(jax.Array, self.variable("lora", name, make).value)
+      return value.astype(self.dtype)
+
+    (inputs, outputs), rank = kernel_shape, lora.rank
+    normal = nn.initializers.normal(lora.std(inputs))
+    zeros = nn.initializers.zeros
+    a_DxR = factor("a", normal, (inputs, rank), (self.axes[0], "rank"))
+    b_RxD = factor("b", zeros, (rank, outputs), ("rank", self.axes[1]))
+    return ((x @ a_DxR) * lora.scale) @ b_RxD
+
+
+@dataclasses.dataclass(frozen=True)
+class Parts:
+  """What every part of one decoder is made from.
+
+  Attributes as in `Decoder`; `lora` is None where no adapter is applied.
+  """
+
+  config: DecoderConfig
+  lora: LoraConfig | None
+  dtype: Any
+  param_dtype: Any
+  partition: Partition | None
+
+  def norm(self, name: str) -> RmsNorm:
+    config = self.config
+    return RmsNorm(
+      config.rms_norm_eps,
+      config.unit_offset_norm,
+      self.dtype,
+      self.param_dtype,
+      name=name,
+    )
+
+  def linear(
+    self, name: str, features: int, axes: tuple[str, str], use_bias: bool
+  ) -> Linear:
+    std = self.config.initializer_range
+    return Linear(
+      features,
+      axes,
+      use_bias,
+      std,
+      self.dtype,
+      self.param_dtype,
+      self.lora,
+      name=name,
+    )
+
+  def constrain(self, x: jax.Array, axes: Axes) -> jax.Array:
+    return self.partition.constrain(x, axes) if self.partition else x
+
+
+class Attention(nn.Module):
+  """Grouped-query attention around the caller's `attend`."""
+
+  parts: Parts
+  spec: AttentionSpec
+  attend: Attend
+
+  @nn.compact
+  def __call__(
+    self, x_BxTxD: jax.Array, angles: Any, cache: Any
+  ) -> tuple[jax.Array, Any]:
+    config, parts = self.parts.config, self.parts
+    rows, tokens, width = x_BxTxD.shape
+
+    def project(name: str, heads: int, axis: str) -> jax.Array:
+      features = heads * config.head_dim
+      y = parts.linear(name, features, ("embed", axis), config.qkv_bias)(
+        x_BxTxD
+      )
+      y = y.reshape(rows, tokens, heads, config.head_dim)
+      return parts.constrain(y, ("batch", "length", f"act_{axis}", None))
+
+    q = project("q_proj", config.num_heads, "heads")
+    k = project("k_proj", config.num_kv_heads, "kv_heads")
+    v = project("v_proj", config.num_kv_heads, "kv_heads")
+    if config.qk_norm:
+      q = parts.norm("q_norm")(q)
+      k = parts.norm("k_norm")(k)
+    q = checkpoint_name(rotate(q, angles), "q")
+    k = checkpoint_name(rotate(k, angles), "k")
+    v = checkpoint_name(v, "v")
+    out, cache = self.attend(q, k, v, cache, self.spec)
+    out = checkpoint_name(out, "attention").reshape(rows, tokens, -1)
+    o_proj = parts.linear("o_proj", width, ("heads", "embed"), config.out_bias)
+    return checkpoint_name(o_proj(out), "o"), cache
+
+
+class Mlp(nn.Module):
+  """The gated MLP."""
+
+  parts: Parts
+
+  @nn.compact
+  def __call__(self, x_BxTxD: jax.Array) -> jax.Array:
+    config, parts = self.parts.config, self.parts
+
+    def widen(name: str) -> jax.Array:
+      features, axes = config.intermediate_size, ("embed", "mlp")
+      y = parts.linear(f"{name}_proj", features, axes, config.mlp_bias)(x_BxTxD)
+      y = parts.constrain(y, ("batch", "length", "act_mlp"))
+      return checkpoint_name(y, name)
+
+    gate_BxTxF = _ACTIVATIONS[config.activation](widen("gate"))
+    features, axes = config.hidden_size, ("mlp", "embed")
+    down_proj = parts.linear("down_proj", features, axes, config.mlp_bias)
+    return down_proj(gate_BxTxF * widen("up"))
+
+
+class Layer(nn.Module):
+  """One decoder layer: attention and MLP, each inside a residual."""
+
+  parts: Parts
+  spec: AttentionSpec
+  attend: Attend
+
+  @nn.compact
+  def __call__(
+    self, x_BxTxD: jax.Array, angles: Any, cache: Any
+  ) -> tuple[jax.Array, Any]:
+    norm, constrain = self.parts.norm, self.parts.constrain
+    sandwich = self.parts.config.sandwich_norm
+    axes = ("batch", "length", None)
+    with jax.named_scope("attention"):
+      y = norm("input_layernorm")(x_BxTxD)
+      attention = Attention(
+        self.parts, self.spec, self.attend, name="self_attn"
+      )
+      y, cache = attention(y, angles, cache)
+      if sandwich:
+        y = norm("post_attention_layernorm")(y)
+      x_BxTxD = constrain(x_BxTxD + y, axes)
+    with jax.named_scope("mlp"):
+      # Llama's name for the norm before the MLP is Gemma's for the one before.
+      before = "pre_feedforward" if sandwich else "post_attention"
+      y = norm(f"{before}_layernorm")(x_BxTxD)
+      y = Mlp(self.parts, name="mlp")(y)
+      if sandwich:
+        y = norm("post_feedforward_layernorm")(y)
+      return constrain(x_BxTxD + y, axes), cache
+
+
+class Block(nn.Module):
+  """The layers that repeat: one for Llama, six for Gemma 3."""
+
+  parts: Parts
+  specs: tuple[AttentionSpec, ...]
+  attend: Attend
+
+  @nn.compact
+  def __call__(
+    self, x_BxTxD: jax.Array, caches: tuple[Any, ...], angles: tuple[Any, ...]
+  ) -> tuple[jax.Array, tuple[Any, ...]]:
+    new_caches = []
+    for i, spec in enumerate(self.specs):
+      layer = Layer(self.parts, spec, self.attend, name=f"layer_{i}")
+      x_BxTxD, new_cache = layer(x_BxTxD, angles[i], caches[i])
+      new_caches.append(new_cache)
+    return x_BxTxD, tuple(new_caches)
+
+
+class Embed(nn.Module):
+  """The embedding table [V, D] and the look-up in it."""
+
+  parts: Parts
+
+  @nn.compact
+  def __call__(self, tokens_BxT: jax.Array) -> jax.Array:
+    config = self.parts.config
+    table_VxD = declare_weight(
+      self,
+      "embedding",
+      (config.vocab_size, config.hidden_size),
+      ("vocab", "embed"),
+      nn.initializers.normal(config.initializer_range),
+      self.parts.param_dtype,
+    )
+    x_BxTxD = table_VxD[tokens_BxT].astype(self.parts.dtype)
+    if config.scale_embeddings:
+      # Rounded to the compute dtype first, as Gemma was trained.
+      x_BxTxD *= jnp.asarray(math.sqrt(config.hidden_size), self.parts.dtype)
+    return x_BxTxD
+
+
+class Head(nn.Module):
+  """Declares an untied head; `Decoder.unembed` uses it."""
+
+  parts: Parts
+
+  @nn.compact
+  def __call__(self) -> None:
+    config = self.parts.config
+    declare_weight(
+      self,
+      "kernel",
+      (config.hidden_size, config.vocab_size),
+      ("embed", "vocab"),
+      nn.initializers.normal(config.initializer_range),
+      self.parts.param_dtype,
+    )
+
+
+class Decoder(nn.Module):
+  """The whole decoder.
+
+  Attributes:
+    config: the model's shape.
+    lora: the adapter's shape; None for the base model alone. An `apply`
+      without a "lora" collection is the base model in any case.
+    dtype: compute dtype; parameters are cast to it where they are used.
+    param_dtype: dtype of parameters made from scratch.
+    remat: a key of REMAT_POLICIES.
+    unroll: runs the blocks one after the other instead of scanning them:
+      slower to compile, sometimes faster to decode.
+    partition: mesh and rules that activations are kept to; None on one
+      device, or to leave it to the compiler.
+  """
+
+  config: DecoderConfig
+  lora: LoraConfig | None = None
+  dtype: Any = jnp.float32
+  param_dtype: Any = jnp.float32
+  remat: str = "none"
+  unroll: bool = False
+  partition: Partition | None = None
+
+  @nn.compact
+  def __call__(
+    self,
+    tokens_BxT: jax.Array,
+    positions_BxT: jax.Array,
+    attend: Attend,
+    cache: Any = None,
+  ) -> tuple[jax.Array, Any]:
+    """Runs the layers.
+
+    Args:
+      tokens_BxT: token ids, int32.
+      positions_BxT: place of each token in its sequence, for RoPE, int32.
+      attend: attention, called once a layer; see `Attend`.
+      cache: {group.name: tuple of one pytree a layer of the block, leading
+        axis group.repeats} for `config.groups`; None if `attend` needs none.
+
+    Returns:
+      Hidden states after the final norm [B, T, D] in `dtype`, and what
+      `attend` returned for each layer, laid out like `cache`.
+    """
+    config = self.config
+    has_adapter = self.is_initializing() or "lora" in self.variables
+    parts = Parts(
+      config,
+      self.lora if has_adapter else None,
+      self.dtype,
+      self.param_dtype,
+      self.partition,
+    )
+    x_BxTxD = Embed(parts, name="embed_tokens")(tokens_BxT)
+    x_BxTxD = parts.constrain(x_BxTxD, ("batch", "length", None))
+    angles = {
+      rope: rope_angles(rope, config.head_dim, positions_BxT)
+      for rope in dict.fromkeys(layer.rope for layer in config.layers)
+    }
+    block = Block
+    if (policy := REMAT_POLICIES[self.remat]) is not None:
+      # A scan already keeps the compiler from merging the two passes.
+      block = nn.remat(Block, policy=policy, prevent_cse=self.unroll)
+    new_cache = {}
+    for group in config.groups:
+      scanned = nn.scan(
+        block,
+        variable_axes={"params": 0, "lora": 0},
+        split_rngs={"params": True, "lora": True},
+        in_axes=(0, nn.broadcast),
+        length=group.repeats,
+        unroll=group.repeats if self.unroll else 1,
+        metadata_params={nn.PARTITION_NAME: "blocks"},
+      )
+      specs = tuple(layer.attention for layer in group.layers)
+      caches = cache[group.name] if cache else (None,) * len(specs)
+      x_BxTxD, new_cache[group.name] = scanned(
+        parts, specs, attend, name=group.name
+      )(x_BxTxD, caches, tuple(angles[layer.rope] for layer in group.layers))
+    if not config.tie_embeddings and self.is_initializing():
+      Head(parts, name="lm_head")()
+    return parts.norm("norm")(x_BxTxD), new_cache
+
+  @nn.nowrap
+  def head_kernel(self, params: Any) -> jax.Array:
+    """The head [D, V] in its stored dtype; the embedding's where tied."""
+    if self.config.tie_embeddings:
+      return params["embed_tokens"]["embedding"].T
+    return params["lm_head"]["kernel"]
+
+  @nn.nowrap
+  def unembed(self, params: Any, hidden_xD: jax.Array) -> jax.Array:
+    """Logits [..., V] in float32 of hidden states [..., D]."""
+    kernel_DxV = self.head_kernel(params).astype(self.dtype)
+    logits = jnp.einsum(
+      "...d,dv->...v",
+      hidden_xD.astype(self.dtype),
+      kernel_DxV,
+      preferred_element_type=jnp.float32,
+    )
+    return soft_cap(logits, self.config.final_soft_cap)
+
+
+def soft_cap(x: jax.Array, cap: float | None) -> jax.Array:
+  """cap * tanh(x / cap): keeps x within (-cap, cap); None keeps x."""
+  return x if cap is None else cap * jnp.tanh(x / cap)

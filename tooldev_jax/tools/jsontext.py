@@ -26,8 +26,13 @@ def escape_surrogates(text: str) -> str:
   return _SURROGATE.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
 
 
-def dump(value: Json, sort_keys: bool = False) -> str:
-  """Compact JSON on one line, non-ASCII kept as it is.
+def dump(value: Json, sort_keys: bool = False, spaced: bool = False) -> str:
+  """JSON on one line, non-ASCII kept as it is.
+
+  Args:
+    value: what to write.
+    sort_keys: whether objects are written in the order of their keys.
+    spaced: whether a space follows commas and colons, as in chat templates.
 
   Raises:
     JsonTextError: the value has a NaN, an infinity, a key that is not a
@@ -40,7 +45,7 @@ def dump(value: Json, sort_keys: bool = False) -> str:
       ensure_ascii=False,
       allow_nan=False,
       sort_keys=sort_keys,
-      separators=(",", ":"),
+      separators=(", ", ": ") if spaced else (",", ":"),
     )
   except (TypeError, ValueError, RecursionError) as error:
     raise JsonTextError(f"not a JSON value: {error}") from None

@@ -1,0 +1,106 @@
+"""Intervals against textbooks, scipy and coverage by simulation."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from tooldev_jax.evaluate import intervals
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 10, 100, 2000])
+def test_wilson_equals_scipy(n):
+  for successes in {0, 1, n // 3, n // 2, n - 1, n}:
+    figure = intervals.proportion(successes, n)
+    expected = stats.binomtest(successes, n).proportion_ci(method="wilson")
+    assert figure.value == successes / n
+    assert figure.low == pytest.approx(expected.low, abs=1e-12)
+    assert figure.high == pytest.approx(expected.high, abs=1e-12)
+    assert 0 <= figure.low <= figure.value <= figure.high <= 1
+
+
+def test_there_is_no_share_of_nothing():
+  with pytest.raises(ValueError, match="0 successes of 0"):
+    intervals.proportion(0, 0)
+  with pytest.raises(ValueError, match="3 successes of 2"):
+    intervals.proportion(3, 2)
+
+
+def test_wilson_covers_the_truth_95_percent_of_the_time():
+  n, truth = 60, 0.3
+  draws = np.random.default_rng(0).binomial(n, truth, 4000)
+  figures = [intervals.proportion(int(k), n) for k in draws]
+  covered = np.mean([f.low <= truth <= f.high for f in figures])
+  assert 0.93 < covered < 0.97
+
+
+def test_bootstrap_covers_the_truth_95_percent_of_the_time():
+  rng = np.random.default_rng(1)
+  values = rng.beta(2, 1, size=(200, 100))  # mean 2/3, skewed
+  figures = [intervals.mean(row, seed=k) for k, row in enumerate(values)]
+  covered = np.mean([f.low <= 2 / 3 <= f.high for f in figures])
+  assert 0.91 < covered < 0.98
+
+
+def test_bootstrap_is_seeded_and_shares_resamples_over_columns():
+  values = np.random.default_rng(2).random(50)
+  twice = intervals.means(np.stack([values, values], axis=1), seed=3)
+  assert twice[0] == twice[1] == intervals.mean(values, seed=3)
+  assert intervals.mean(values, seed=4) != intervals.mean(values, seed=3)
+
+
+def test_bootstrap_chunks_do_not_change_the_figures(monkeypatch):
+  values = np.random.default_rng(2).random(50)
+  whole = intervals.mean(values, seed=3)
+  monkeypatch.setattr(intervals, "_CHUNK", 50 * 7)
+  assert intervals.mean(values, seed=3) == whole
+
+
+def test_there_is_no_mean_of_nothing():
+  with pytest.raises(ValueError, match="no mean"):
+    intervals.mean([])
+
+
+@pytest.mark.parametrize(
+  "gained,lost", [(0, 0), (5, 5), (9, 1), (1, 9), (3, 40)]
+)
+def test_mcnemar_equals_the_exact_binomial_test(gained, lost):
+  n = gained + lost
+  expected = stats.binomtest(gained, n).pvalue if n else 1.0
+  assert intervals.mcnemar(gained, lost) == pytest.approx(expected, rel=1e-12)
+
+
+def test_mcnemar_of_many_items_neither_overflows_nor_rounds_to_zero():
+  p = intervals.mcnemar(3000, 2000)
+  expected = stats.binomtest(3000, 5000).pvalue
+  assert p == pytest.approx(expected, rel=1e-9)
+
+
+def test_compare_pairs_items():
+  before = [1, 0, 0, 0, 1, 0]
+  after = [1, 1, 1, 1, 0, 0]
+  found = intervals.compare(before, after, "exact", seed=0)
+  assert (found.gained, found.lost, found.n) == (3, 1, 6)
+  assert found.delta.value == pytest.approx(2 / 6)
+  assert found.after - found.before == pytest.approx(found.delta.value)
+  assert found.p_value == pytest.approx(stats.binomtest(3, 4).pvalue)
+  assert found.delta.low <= found.delta.value <= found.delta.high
+
+
+def test_paired_interval_is_narrower_than_unpaired_for_like_outputs():
+  rng = np.random.default_rng(0)
+  before = rng.random(400) < 0.5
+  after = before.copy()
+  after[:8] = True
+  delta = intervals.compare(before, after).delta
+  one = intervals.mean(before)
+  unpaired = math.sqrt(2) * (one.high - one.low)
+  assert delta.high - delta.low < unpaired / 3
+
+
+def test_compare_refuses_what_cannot_be_paired():
+  with pytest.raises(ValueError, match="cannot pair 1 items with 2"):
+    intervals.compare([1], [1, 0])
+  with pytest.raises(ValueError, match="cannot pair"):
+    intervals.compare([], [])

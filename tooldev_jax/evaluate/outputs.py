@@ -1,0 +1,145 @@
+"""What a text generator gave, and the one interface it is judged behind.
+
+`evaluate` never runs a model. It judges `OutputRecord`s, one an example:
+whoever generates text (our sampler, another engine, a remote service) either
+implements `TextGenerator` or writes a file of records, which `RecordedOutputs`
+plays back.
+"""
+
+import dataclasses
+import json
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from etils import epath
+
+from tooldev_jax import errors, storage
+from tooldev_jax.evaluate import records
+from tooldev_jax.tools.vocabulary import Example
+
+FINISH_REASONS = ("stop", "length", "skipped")
+
+
+class OutputError(errors.UserError):
+  """Outputs that do not belong to the examples they are judged on."""
+
+
+@dataclasses.dataclass(frozen=True)
+class OutputRecord:
+  """One generated answer.
+
+  Attributes:
+    example_id: the example that was answered.
+    text: the decoded answer without the stop token; "" when skipped.
+    finish_reason: "stop" (the model ended its turn), "length" (cut at the
+      token limit) or "skipped" (never generated: the prompt did not fit). A
+      skipped example stays in every denominator, as an answer with no calls.
+    truncated: whether the prompt had to be shortened (tools dropped) to fit.
+  """
+
+  example_id: str
+  text: str
+  finish_reason: str = "stop"
+  truncated: bool = False
+
+  def __post_init__(self) -> None:
+    if self.finish_reason not in FINISH_REASONS:
+      raise OutputError(
+        f"output for {self.example_id!r}: finish_reason is"
+        f" {self.finish_reason!r}, allowed: {', '.join(FINISH_REASONS)}"
+      )
+
+
+class TextGenerator(Protocol):
+  """Anything that answers examples with text."""
+
+  def generate(
+    self, examples: Sequence[Example], kind: str
+  ) -> Sequence[OutputRecord]:
+    """Answers each example once.
+
+    Args:
+      examples: the examples, whose gold calls must not be looked at.
+      kind: which view of them to answer: "invocation" or "generation".
+
+    Returns:
+      One record an example, in any order.
+    """
+
+
+class RecordedOutputs:
+  """A `TextGenerator` that plays back recorded outputs."""
+
+  def __init__(self, outputs: Iterable[OutputRecord]):
+    self._by_id = _by_id(outputs)
+
+  @classmethod
+  def load(cls, path: epath.PathLike) -> "RecordedOutputs":
+    """Reads a JSON-lines file of output records."""
+    return cls(read_outputs(path))
+
+  def generate(
+    self, examples: Sequence[Example], kind: str
+  ) -> Sequence[OutputRecord]:
+    """The recorded answers to these examples, whatever their view."""
+    del kind  # One file holds the answers to one view.
+    return pair(examples, self._by_id.values())
+
+
+def _by_id(outputs: Iterable[OutputRecord]) -> dict[str, OutputRecord]:
+  by_id: dict[str, OutputRecord] = {}
+  for output in outputs:
+    if output.example_id in by_id:
+      raise OutputError(f"two outputs for example {output.example_id!r}")
+    by_id[output.example_id] = output
+  return by_id
+
+
+def pair(
+  examples: Sequence[Example], outputs: Iterable[OutputRecord]
+) -> list[OutputRecord]:
+  """Outputs in the order of the examples they answer.
+
+  Raises:
+    OutputError: an example has no output or two, or appears twice. Outputs
+      for other examples are ignored, so that a slice of a file can be judged.
+  """
+  by_id = _by_id(outputs)
+  if len({example.id for example in examples}) < len(examples):
+    raise OutputError("two examples share an id")
+  missing = [example.id for example in examples if example.id not in by_id]
+  if missing:
+    raise OutputError(
+      f"{len(missing)} of {len(examples)} examples have no output, the first"
+      f" is {missing[0]!r}"
+    )
+  return [by_id[example.id] for example in examples]
+
+
+def write_outputs(
+  path: epath.PathLike, outputs: Iterable[OutputRecord]
+) -> None:
+  """Writes records as JSON lines, atomically."""
+  storage.write_jsonl(path, [records.to_json(output) for output in outputs])
+
+
+def read_outputs(path: epath.PathLike) -> list[OutputRecord]:
+  """Reads a JSON-lines file of records, ours or another engine's.
+
+  Raises:
+    OutputError, RecordError: a line is not a record; the message names it.
+  """
+  path = epath.Path(path)
+  if not path.exists():
+    raise OutputError(f"no file of outputs at {path}")
+  outputs = []
+  lines = path.read_text(encoding="utf-8").split("\n")
+  for number, line in enumerate(lines, start=1):
+    if not line.strip():
+      continue
+    try:
+      value = json.loads(line)
+    except (ValueError, RecursionError) as e:
+      raise OutputError(f"{path}:{number}: not JSON: {e}") from e
+    outputs.append(records.from_json(OutputRecord, value, f"{path}:{number}"))
+  return outputs

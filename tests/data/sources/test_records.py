@@ -1,0 +1,69 @@
+import gzip
+
+import pytest
+
+from tooldev_jax import errors
+from tooldev_jax.data import sources
+from tooldev_jax.data.sources import records
+from tooldev_jax.tools.vocabulary import Call, Example, Message, Tool
+
+_EXAMPLES = tuple(
+  Example(
+    f"e{i}",
+    (Message("user", f"Query {i} with \u2028 in it."),),
+    (Tool("f"),),
+    (Call("f", {"x": i}),),
+    provenance={"source": "elsewhere", "line": 7},
+  )
+  for i in range(3)
+)
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.jsonl.gz"])
+def test_rows_come_back_as_written(tmp_path, name):
+  records.write(tmp_path / "rows.jsonl", _EXAMPLES)
+  if name.endswith(".gz"):
+    data = (tmp_path / "rows.jsonl").read_bytes()
+    (tmp_path / name).write_bytes(gzip.compress(data))
+  assert sources.read_examples(tmp_path / name, "records").examples == _EXAMPLES
+
+
+def test_bad_rows_are_reported_by_line_and_reason(tmp_path):
+  path = tmp_path / "rows.jsonl"
+  records.write(path, _EXAMPLES)
+  lines = path.read_text().rstrip().split("\n")  # U+2028 ends no line
+  lines[1] = lines[1].replace('"user"', '"robot"')
+  lines += ["", "{", '{"messages": []}', "[]"]
+  path.write_text("\n".join(lines))
+  read = sources.read_examples(path, "records")
+  assert read.examples == (_EXAMPLES[0], _EXAMPLES[2])
+  found = [(row.line, row.reason) for row in read.rejected]
+  assert found == [
+    (2, "field /messages/0/role"),
+    (5, "not JSON"),
+    (6, "no id"),
+    (7, "not an example"),
+  ]
+  assert read.reasons["not JSON"] == 1
+  assert read.require(0.7) is read
+  with pytest.raises(errors.UserError, match="4 of 6 rows are bad") as caught:
+    read.require(0.6)
+  assert f"{path}:2: field /messages/0/role" in str(caught.value)
+
+
+def test_a_file_without_rows_is_an_error(tmp_path):
+  (tmp_path / "rows.jsonl").write_text("\n")
+  read = sources.read_examples(tmp_path / "rows.jsonl", "records")
+  with pytest.raises(errors.UserError, match="there are no rows"):
+    read.require(1.0)
+
+
+def test_what_is_no_such_file_is_an_error(tmp_path):
+  with pytest.raises(errors.UserError, match="no such file"):
+    sources.read_examples(tmp_path / "rows.jsonl", "records")
+  with pytest.raises(errors.UserError, match="allowed: records"):
+    sources.read_examples(tmp_path / "rows.jsonl", "xml")
+  for name in ("rows.jsonl", "rows.jsonl.gz"):
+    (tmp_path / name).write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(errors.UserError, match="cannot be read"):
+      sources.read_examples(tmp_path / name, "records")

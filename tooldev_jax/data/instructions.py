@@ -1,0 +1,80 @@
+"""All wordings that we put into training data, in one place.
+
+The paper states one instruction, "Generate candidate tools related to the
+query: {query}" (arXiv 2505.07512); the other wordings are *chosen*: several of
+each kind, picked by seed, so that a model learns the task and not a sentence.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from typing import TypeVar
+
+_T = TypeVar("_T")
+
+ADAPTION = (
+  "Write the full definition of the tool described here as one JSON object "
+  'with "name", "description" and "parameters".\n\n{description}',
+  "Here is what a tool does, in plain words. Give its definition as JSON, "
+  "with a JSON Schema for the parameters.\n\n{description}",
+  "Turn this description into a tool definition (JSON, parameters as JSON "
+  "Schema).\n\n{description}",
+  "{description}\n\nDefine this tool: answer with its JSON definition and "
+  "nothing else.",
+)
+
+GENERATION = (
+  "Generate candidate tools related to the query: {query}",
+  "Which tools would help with this request? Define them as a JSON list.\n\n"
+  "{query}",
+  "Propose tool definitions, as a JSON list, with which this query can be "
+  "answered: {query}",
+  "A user says: {query}\n\nWrite a JSON list of the tools needed to do that.",
+)
+
+REFUSALS = (
+  "None of the given tools can do that.",
+  "The tools at hand do not fit this request, so I will not call any.",
+  "I have no suitable tool for this.",
+  "No tool that I was given covers this request.",
+)
+
+# The prompt style "toolace": tools as JSON in a system text, calls as the
+# format says. ToolACE and BFCL prompt models this way; the words are ours.
+TOOLACE_SYSTEM = (
+  "You answer requests by calling functions. Below are the functions you may "
+  "call, as JSON. Work out which calls the request needs, with all arguments "
+  "taken from the conversation. If no function fits, or a required argument "
+  "is missing, say so in words and call nothing.\n"
+  "{syntax}\n\n"
+  "Functions:\n{tools}"
+)
+
+CALL_SYNTAX = {
+  "pythonic": (
+    "Write only the calls, in one list: "
+    "[name(parameter=value, ...), other_name(...)]"
+  ),
+  "hermes": (
+    "Write each call as one JSON object between tags: "
+    '<tool_call>{"name": ..., "arguments": {...}}</tool_call>'
+  ),
+  "llama": (
+    "Write each call as one JSON object, several separated by semicolons: "
+    '{"name": ..., "parameters": {...}}'
+  ),
+  "mistral": (
+    "Write the calls as one JSON list after a marker: "
+    '[TOOL_CALLS][{"name": ..., "arguments": {...}}]'
+  ),
+}
+
+
+def draw(seed: int, *keys: str) -> int:
+  """A 64-bit number that depends on the seed and the keys alone."""
+  text = "\x1f".join([str(seed), *keys]).encode("utf-8", "surrogatepass")
+  return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big")
+
+
+def choose(options: Sequence[_T], seed: int, *keys: str) -> _T:
+  """One of `options`, by seed."""
+  return options[draw(seed, *keys) % len(options)]

@@ -1,0 +1,300 @@
+"""From encoded streams to the batches of a training run.
+
+`TrainData` plans the whole run at once: every epoch is packed into rows, rows
+are grouped into steps, and step i is a pure function of i. A run's position is
+therefore one integer, and a process reads its own slice of each global batch
+whatever the number of processes.
+
+**A batch counts examples.** `batch_examples` is divided by the mean number of
+streams a row to get rows a step, rounded up to what the mesh and the
+micro-batches divide. The last step of an epoch is filled with empty rows
+(weight 0); nothing is dropped.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import grain
+import numpy as np
+
+from tooldev_jax import errors
+from tooldev_jax.data import encoding, packing
+
+Batch = dict[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class LoaderConfig:
+  """How streams become batches.
+
+  Attributes:
+    row_length: tokens a row (T).
+    batch_examples: examples a step, about; see `PackingReport`.
+    epochs: passes over the data.
+    seed: of the shuffles.
+    micro_batches: parts of a step whose gradients are accumulated (K).
+    max_targets: capacity for trained tokens a row (C); None takes what the
+      densest row needs, rounded up to a multiple of 64.
+    row_multiple: rows of a micro-batch are a multiple of this; the product of
+      the mesh's batch axes, which processes divide evenly.
+  """
+
+  row_length: int
+  batch_examples: int = 48
+  epochs: int = 1
+  seed: int = 0
+  micro_batches: int = 1
+  max_targets: int | None = None
+  row_multiple: int = 1
+
+  def __post_init__(self):
+    for field, least in (
+      ("row_length", 2),
+      ("batch_examples", 1),
+      ("epochs", 1),
+      ("micro_batches", 1),
+      ("row_multiple", 1),
+    ):
+      value = getattr(self, field)
+      if value < least:
+        raise errors.UserError(f"{field} is {value}; minimum {least}")
+    if self.max_targets is not None and self.max_targets < 1:
+      raise errors.UserError(f"max_targets is {self.max_targets}; minimum 1")
+
+
+@dataclasses.dataclass(frozen=True)
+class PackingReport:
+  """What packing made of the data; shares are of tokens, over all epochs.
+
+  Attributes:
+    examples: streams an epoch.
+    tokens: real tokens an epoch.
+    trained_tokens: trained tokens an epoch.
+    rows: rows that hold streams, first epoch.
+    empty_rows: rows added to fill the last steps, all epochs.
+    rows_per_step: K * R.
+    examples_per_step: mean, where steps are full.
+    max_targets: C.
+    padding_share: empty places in rows that hold streams.
+    trained_share: trained tokens / real tokens.
+  """
+
+  examples: int
+  tokens: int
+  trained_tokens: int
+  rows: int
+  empty_rows: int
+  rows_per_step: int
+  examples_per_step: float
+  max_targets: int
+  padding_share: float
+  trained_share: float
+
+  def to_json(self) -> dict[str, Any]:
+    return dataclasses.asdict(self)
+
+
+class TrainData:
+  """The batches of a training run, by step.
+
+  Attributes:
+    config: as given.
+    num_steps: of all epochs together.
+    shapes: field name to shape of the global batch.
+    report: see `PackingReport`.
+  """
+
+  def __init__(
+    self,
+    streams: Sequence[encoding.Encoded],
+    config: LoaderConfig,
+    pad_id: int = 0,
+  ):
+    """Use `build`."""
+    if not streams:
+      raise errors.UserError("there is no example to train on")
+    self.config = config
+    self._pad_id = pad_id
+    self._streams = tuple(streams)
+    lengths = np.asarray([len(s.tokens) for s in streams])
+    trained = np.asarray([s.num_trained for s in streams])
+    limit = config.max_targets or config.row_length
+    self._plans = [
+      packing.pack(
+        lengths, trained, config.row_length, limit, config.seed, epoch
+      )
+      for epoch in range(config.epochs)
+    ]
+    self._targets = config.max_targets or _capacity(
+      self._plans, trained, config.row_length
+    )
+    mean = len(streams) / self._plans[0].num_rows
+    unit = config.row_multiple * config.micro_batches
+    self._rows = unit * math.ceil(config.batch_examples / mean / unit)
+    self._starts = np.cumsum(
+      [0, *(math.ceil(plan.num_rows / self._rows) for plan in self._plans)]
+    )
+    self.num_steps = int(self._starts[-1])
+    self.shapes = self._shapes()
+    self.report = self._report(lengths, trained)
+
+  @classmethod
+  def build(
+    cls,
+    encoded: Sequence[encoding.Encoded] | encoding.EncodedSet,
+    config: LoaderConfig,
+    pad_id: int = 0,
+  ) -> "TrainData":
+    """Plans the run.
+
+    Args:
+      encoded: the streams of one epoch.
+      config: see `LoaderConfig`.
+      pad_id: fills the empty places of rows.
+
+    Raises:
+      UserError: no streams, or one that fits no row.
+    """
+    if isinstance(encoded, encoding.EncodedSet):
+      encoded = encoded.encoded
+    return cls(encoded, config, pad_id)
+
+  def batch(self, step: int) -> Batch:
+    """The global batch of one step: arrays [K, R, ...] of numpy."""
+    return self._assemble(self._row_numbers(step))
+
+  def iterate(
+    self, start_step: int = 0, process_index: int = 0, process_count: int = 1
+  ) -> grain.DatasetIterator:
+    """This process's slices of the batches from `start_step` on, prefetched.
+
+    The state of the iterator is the next global step alone: `{"next_index":
+    step}`, the same on every process and for every number of processes.
+
+    Raises:
+      UserError: the processes do not divide the rows of a micro-batch.
+    """
+    per_micro = self._rows // self.config.micro_batches
+    if per_micro % process_count:
+      raise errors.UserError(
+        f"{per_micro} rows a micro-batch cannot be shared by {process_count} "
+        f"processes; make row_multiple a multiple of {process_count}"
+      )
+    size = per_micro // process_count
+    part = slice(process_index * size, (process_index + 1) * size)
+    # Rows are chosen before they are assembled: no process builds the others'.
+    dataset = (
+      grain.MapDataset.range(self.num_steps)
+      .map(lambda step: self._row_numbers(step)[:, part])
+      .map(self._assemble)
+    )
+    iterator = iter(
+      dataset.to_iter_dataset(
+        grain.ReadOptions(num_threads=1, prefetch_buffer_size=4)
+      )
+    )
+    if start_step:
+      iterator.set_state({"next_index": start_step})
+    return iterator
+
+  def streams_of(self, step: int) -> list[list[encoding.Encoded]]:
+    """The streams of each row of a step, in order: for viewers and tests."""
+    epoch, rows = self._locate(step)
+    plan = self._plans[epoch]
+    return [[self._streams[i] for i in plan.row(r)] for r in rows]
+
+  def _locate(self, step: int) -> tuple[int, range]:
+    """The epoch of a step, and the numbers of its rows in that epoch."""
+    if not 0 <= step < self.num_steps:
+      raise IndexError(f"step {step} of {self.num_steps}")
+    epoch = int(np.searchsorted(self._starts, step, side="right")) - 1
+    first = (step - int(self._starts[epoch])) * self._rows
+    last = min(first + self._rows, self._plans[epoch].num_rows)
+    return epoch, range(first, last)
+
+  def _row_numbers(self, step: int) -> np.ndarray:
+    """int64 [K, R, 2] of (epoch, row in that epoch); row -1 is an empty row."""
+    epoch, rows = self._locate(step)
+    numbers = np.full((self._rows, 2), -1, np.int64)
+    numbers[:, 0] = epoch
+    numbers[: len(rows), 1] = np.arange(rows.start, rows.stop)
+    return numbers.reshape(self.config.micro_batches, -1, 2)
+
+  def _assemble(self, numbers_KxRx2: np.ndarray) -> Batch:
+    """Rows of tokens, segments, positions and targets for the given rows."""
+    lead = numbers_KxRx2.shape[:2]
+    length, capacity = self.config.row_length, self._targets
+    batch = {
+      "tokens": np.full((*lead, length), self._pad_id, np.int32),
+      "segment_ids": np.zeros((*lead, length), np.int32),
+      "positions": np.zeros((*lead, length), np.int32),
+      "target_positions": np.zeros((*lead, capacity), np.int32),
+      "target_ids": np.zeros((*lead, capacity), np.int32),
+      "target_weights": np.zeros((*lead, capacity), np.float32),
+    }
+    for k in range(lead[0]):
+      for r in range(lead[1]):
+        epoch, row = numbers_KxRx2[k, r]
+        if row >= 0:
+          members = [self._streams[i] for i in self._plans[epoch].row(row)]
+          _fill_row({key: x[k, r] for key, x in batch.items()}, members)
+    return batch
+
+  def _shapes(self) -> Mapping[str, tuple[int, ...]]:
+    k = self.config.micro_batches
+    lead = (k, self._rows // k)
+    by_token = dict.fromkeys(
+      ("tokens", "segment_ids", "positions"), (*lead, self.config.row_length)
+    )
+    by_target = dict.fromkeys(
+      ("target_positions", "target_ids", "target_weights"),
+      (*lead, self._targets),
+    )
+    return {**by_token, **by_target}
+
+  def _report(self, lengths: np.ndarray, trained: np.ndarray) -> PackingReport:
+    rows = sum(plan.num_rows for plan in self._plans)
+    places = rows * self.config.row_length
+    tokens = int(lengths.sum())
+    return PackingReport(
+      examples=len(lengths),
+      tokens=tokens,
+      trained_tokens=int(trained.sum()),
+      rows=self._plans[0].num_rows,
+      empty_rows=self.num_steps * self._rows - rows,
+      rows_per_step=self._rows,
+      examples_per_step=self._rows * len(lengths) / self._plans[0].num_rows,
+      max_targets=self._targets,
+      padding_share=1 - tokens * self.config.epochs / places,
+      trained_share=float(trained.sum() / tokens),
+    )
+
+
+def _capacity(
+  plans: Sequence[packing.Plan], trained: np.ndarray, row_length: int
+) -> int:
+  """Trained tokens of the densest row, rounded up to a multiple of 64."""
+  most = max(
+    int(np.add.reduceat(trained[plan.order], plan.bounds[:-1]).max())
+    for plan in plans
+  )
+  return min(row_length, 64 * math.ceil(most / 64))
+
+
+def _fill_row(row: Batch, members: Sequence[encoding.Encoded]) -> None:
+  """Writes streams one after another; arrays are [T] and [C] views."""
+  at = done = 0
+  for segment, stream in enumerate(members, start=1):
+    end = at + len(stream.tokens)
+    row["tokens"][at:end] = stream.tokens
+    row["segment_ids"][at:end] = segment
+    row["positions"][at:end] = np.arange(end - at)
+    # The hidden state before a trained token predicts it.
+    labels = np.flatnonzero(stream.trained)
+    filled = slice(done, done + len(labels))
+    row["target_positions"][filled] = at + labels - 1
+    row["target_ids"][filled] = stream.tokens[labels]
+    row["target_weights"][filled] = stream.weight
+    at, done = end, filled.stop

@@ -1,0 +1,35 @@
+"""Our own rows: one `Example` a line, as `Example.to_json` writes it."""
+
+from collections.abc import Iterable
+
+from etils import epath
+
+from tooldev_jax import storage
+from tooldev_jax.data.sources import rows
+from tooldev_jax.tools import jsontext, vocabulary
+
+
+def read(path: epath.Path) -> rows.Read:
+  """Reads rows of examples; what they say of their origin is kept."""
+  examples: list[vocabulary.Example] = []
+  rejected: list[rows.BadRow] = []
+  for line, text in rows.numbered_lines(path):
+    try:
+      examples.append(_example(rows.load_row(text)))
+    except (rows.RowError, vocabulary.RecordError) as e:
+      rejected.append(rows.bad_row(path, line, e))
+  return rows.Read(tuple(examples), tuple(rejected))
+
+
+def write(
+  path: storage.PathLike, examples: Iterable[vocabulary.Example]
+) -> None:
+  """Writes examples as rows, atomically."""
+  storage.write_jsonl(path, (example.to_json() for example in examples))
+
+
+def _example(row: jsontext.Json) -> vocabulary.Example:
+  example = vocabulary.Example.from_json(row)
+  if not example.id:
+    raise rows.RowError("no id")
+  return example

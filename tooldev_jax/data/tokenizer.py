@@ -1,0 +1,313 @@
+"""A checkpoint's tokenizer and chat template, as token ids.
+
+Everything comes from the checkpoint: which ids are control tokens, how a turn
+begins and ends, when to stop. Text is joined as ids and never tokenised twice.
+
+Two copies of the checkpoint's fast tokenizer do the work. One is the original
+and reads what the template wrote. The other knows no control tokens and reads
+what people and models wrote (see `control`). Both get one extra token, the
+*guard*, put before a piece that continues a stream and dropped from its ids:
+SentencePiece tokenizers treat the very start of a text differently, and the
+guard tells them that this is not it.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+import pathlib
+import re
+import tempfile
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import tokenizers
+from etils import epath
+
+from tooldev_jax import storage
+from tooldev_jax.data import control, template
+from tooldev_jax.tools import vocabulary
+
+TokenizerError = control.TokenizerError
+
+
+@dataclasses.dataclass(frozen=True)
+class Piece:
+  """A stretch of a token stream before it is tokenised.
+
+  Attributes:
+    kind: "template" (control tokens count), "plain" (nothing in it is a
+      control token) or "control" (the text is one control token).
+    text: the characters.
+    first: it opens the stream.
+  """
+
+  kind: str
+  text: str
+  first: bool = False
+
+
+class ChatTokenizer:
+  """Text to ids and back for one checkpoint.
+
+  Attributes:
+    name: the folder or hub id.
+    control: its control tokens.
+    template: its chat template.
+    turn_end_id: the token that the template writes after an assistant turn;
+      every target ends with it.
+    stop_token_ids: the tokens that end an answer when sampling: the
+      tokenizer's EOS, the generation config's, and `turn_end_id`. Sorted.
+    pad_id: fills rows; never attended to, never trained.
+    vocab_size: one more than the largest id.
+    fingerprint: hash of all that decides ids, for caches and manifests.
+  """
+
+  def __init__(self, hf_tokenizer: Any, name: str, eos_ids: Iterable[int] = ()):
+    """Use `load`; `hf_tokenizer` is a transformers fast tokenizer."""
+    backend = getattr(hf_tokenizer, "backend_tokenizer", None)
+    if backend is None:
+      raise TokenizerError(
+        f"{name}: has no fast tokenizer; save one with transformers "
+        "(tokenizer.json) next to the checkpoint"
+      )
+    if not hf_tokenizer.chat_template:
+      raise TokenizerError(
+        f"{name}: has no chat template; use an instruct checkpoint, or add "
+        "chat_template.jinja to its folder"
+      )
+    self.name = name
+    self._hf = hf_tokenizer
+    spec = _bare(json.loads(backend.to_str()))
+    marks = _control_entries(spec, _template_text(hf_tokenizer))
+    self.control = control.ControlTokens({m["content"]: m["id"] for m in marks})
+    self._marks = {m["content"]: m for m in marks}
+    self._guard = f"G{self.control.secret[1:]}"
+    self._reading = _with_guard(json.dumps(spec), self._guard)
+    plain = _without(spec, set(self._marks), self.control.secret)
+    self._plain = _with_guard(json.dumps(plain), self._guard)
+    self.template = template.ChatTemplate(hf_tokenizer, self.control)
+    self.turn_end_id = self.control.ids[self.template.traits.turn_end]
+    eos = (
+      set()
+      if hf_tokenizer.eos_token_id is None
+      else {int(hf_tokenizer.eos_token_id)}
+    )
+    stops = eos | {int(i) for i in eos_ids} | {self.turn_end_id}
+    self.stop_token_ids = tuple(sorted(stops))
+    pad = hf_tokenizer.pad_token_id
+    self.pad_id = int(min(stops) if pad is None else pad)
+    ids = backend.get_vocab(with_added_tokens=True).values()
+    self.vocab_size = max(ids) + 1
+    self.fingerprint = self._fingerprint(spec)
+
+  @classmethod
+  def load(cls, source: storage.PathLike) -> "ChatTokenizer":
+    """Loads from a checkpoint folder or a hub id.
+
+    Raises:
+      TokenizerError: it is not there (offline, say), is no fast tokenizer, or
+        its chat template is missing or cannot end a turn.
+    """
+    import transformers
+
+    name = os.fspath(source)
+    try:
+      hf_tokenizer = transformers.AutoTokenizer.from_pretrained(name)
+    except (OSError, ValueError, ImportError) as e:
+      raise TokenizerError(
+        f"no tokenizer in {name!r}: {str(e).strip().splitlines()[0]} Give a "
+        "folder with tokenizer.json or tokenizer.model, or, when online, a "
+        "hub id; offline, download the checkpoint first"
+      ) from e
+    return cls(hf_tokenizer, name, _generation_eos(name))
+
+  def encode_text(self, text: str) -> list[int]:
+    """Ids of `text` as it stands within a stream; never control tokens."""
+    return self.encode_pieces([Piece("plain", text)])[0]
+
+  def decode(self, ids: Sequence[int]) -> str:
+    """Text of sampled ids: stop tokens and padding at the end are left out.
+
+    Other control tokens stay readable (`<tool_call>`, `[TOOL_CALLS]`): they
+    are how some formats write calls.
+    """
+    ids = [int(i) for i in ids]
+    silent = {*self.stop_token_ids, self.pad_id}
+    while ids and ids[-1] in silent:
+      ids.pop()
+    known = [i for i in ids if i < self.vocab_size]
+    return self._hf.backend_tokenizer.decode(known, skip_special_tokens=False)
+
+  def prompt_ids(
+    self,
+    messages: Sequence[vocabulary.Message],
+    tools: Sequence[vocabulary.Tool] = (),
+    system: str | None = None,
+  ) -> list[int]:
+    """Prompt for the next assistant turn, with the generation prompt.
+
+    Earlier assistant turns are joined as plain text; `encoding.Encoder` is
+    the way to write their calls in a format's own tokens.
+
+    Raises:
+      template.TemplateRefusal: the template knows no such conversation.
+    """
+    dialogue = self.template.dialogue(messages, tools, system)
+    pieces = self.text_pieces(dialogue.parts[0], first=True)
+    end = Piece("control", self.template.traits.turn_end)
+    for turn, part in zip(dialogue.turns, dialogue.parts[1:], strict=True):
+      answer = self.template.traits.lead + messages[turn].content
+      pieces += [Piece("plain", answer), end, *self.text_pieces(part)]
+    return [i for ids in self.encode_pieces(pieces) for i in ids]
+
+  def text_pieces(self, part: str, first: bool = False) -> list[Piece]:
+    """Cuts template text into pieces whose foreign text cannot steer."""
+    if self.control.secret not in part:
+      return [Piece("template", part, first)] if part else []
+    pieces: list[Piece] = []
+    parts = self.control.split(part)
+    for i, (text, is_control) in enumerate(parts):
+      if is_control:
+        pieces.append(Piece("control", text))
+        continue
+      # What the original does around control tokens that eat white space.
+      if i and self._marks[parts[i - 1][0]]["rstrip"]:
+        text = text.lstrip()
+      if i + 1 < len(parts) and self._marks[parts[i + 1][0]]["lstrip"]:
+        text = text.rstrip()
+      text = self.control.unshield(text)
+      if text:
+        pieces.append(Piece("plain", text, first and i == 0))
+    return pieces
+
+  def encode_pieces(self, pieces: Sequence[Piece]) -> list[list[int]]:
+    """Ids of each piece; one batched call for each kind of text."""
+    ids: list[list[int]] = [[] for _ in pieces]
+    for kind, tokenizer in (
+      ("template", self._reading),
+      ("plain", self._plain),
+    ):
+      at = [i for i, p in enumerate(pieces) if p.kind == kind and p.text]
+      # The same system text opens many prompts: tokenise it once a batch.
+      keys = [(pieces[i].first, pieces[i].text) for i in at]
+      unique = list(dict.fromkeys(keys))
+      texts = [t if first else self._guard + t for first, t in unique]
+      done = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+      found = {
+        key: encoding.ids[0 if key[0] else 1 :]
+        for key, encoding in zip(unique, done, strict=True)
+      }
+      for i, key in zip(at, keys, strict=True):
+        ids[i] = found[key]
+    for i, piece in enumerate(pieces):
+      if piece.kind == "control":
+        ids[i] = [self.control.ids[piece.text]]
+    return ids
+
+  def save(self, folder: storage.PathLike) -> None:
+    """Writes tokenizer files and chat template into `folder`, for exports."""
+    with tempfile.TemporaryDirectory() as scratch:
+      self._hf.save_pretrained(scratch)
+      for path in sorted(pathlib.Path(scratch).iterdir()):
+        storage.write_bytes(epath.Path(folder) / path.name, path.read_bytes())
+
+  def _fingerprint(self, spec: dict) -> str:
+    facts = {
+      "tokenizer": spec,
+      "template": _template_text(self._hf),
+      "stop": self.stop_token_ids,
+      "pad": self.pad_id,
+      "special": {k: str(v) for k, v in self._hf.special_tokens_map.items()},
+    }
+    return hashlib.sha256(storage.dumps(facts).encode("utf-8")).hexdigest()
+
+
+def _template_text(hf_tokenizer: Any) -> str:
+  value = hf_tokenizer.chat_template
+  return value if isinstance(value, str) else storage.dumps(value)
+
+
+def _generation_eos(name: str) -> tuple[int, ...]:
+  """`eos_token_id` of the checkpoint's generation_config.json, if any."""
+  import transformers.utils
+
+  path = transformers.utils.cached_file(
+    name,
+    "generation_config.json",
+    _raise_exceptions_for_missing_entries=False,
+    _raise_exceptions_for_connection_errors=False,
+  )
+  if path is None:
+    return ()
+  eos = storage.read_json(path).get("eos_token_id")
+  return (
+    tuple(eos) if isinstance(eos, list) else (() if eos is None else (eos,))
+  )
+
+
+def _bare(spec: dict) -> dict:
+  """The tokenizer without what some files leave switched on in it."""
+  return {**spec, "truncation": None, "padding": None, "post_processor": None}
+
+
+def _control_entries(spec: dict, chat_template: str) -> list[dict]:
+  """Added tokens that steer the model.
+
+  Those the tokenizer calls special, and those the chat template writes
+  (Qwen's `<tool_call>` and `<think>` are not special, yet they are markup).
+  The other added tokens (runs of blanks, say) are only text.
+  """
+  return [
+    entry
+    for entry in spec["added_tokens"]
+    if entry["special"]
+    or (
+      re.search(r"[^\w\s]", entry["content"])
+      and entry["content"] in chat_template
+    )
+  ]
+
+
+def _without(spec: dict, names: set[str], secret: str) -> dict:
+  """`spec` in which the tokens `names` cannot come from any text.
+
+  They are no longer added tokens, and where the model's own vocabulary also
+  holds them they are renamed (ids stay) so that no merge or unigram finds
+  them. The unknown token still stands for characters that the model lacks.
+  """
+  added = [e for e in spec["added_tokens"] if e["content"] not in names]
+  model = dict(spec["model"])
+  rename = {name: f"{secret}{i}" for i, name in enumerate(sorted(names))}
+  vocab = model["vocab"]
+  if isinstance(vocab, dict):
+    model["vocab"] = {rename.get(k, k): v for k, v in vocab.items()}
+  else:
+    model["vocab"] = [[rename.get(k, k), score] for k, score in vocab]
+  if model.get("unk_token") in rename:
+    model["unk_token"] = rename[model["unk_token"]]
+  if model.get("merges"):
+    model["merges"] = [
+      merge for merge in model["merges"] if not names & _merge_words(merge)
+    ]
+  return {**spec, "added_tokens": added, "model": model}
+
+
+def _merge_words(merge: Any) -> set[str]:
+  left, right = merge.split(" ", 1) if isinstance(merge, str) else merge
+  return {left, right, left + right}
+
+
+def _with_guard(spec: str, guard: str) -> tokenizers.Tokenizer:
+  tokenizer = tokenizers.Tokenizer.from_str(spec)
+  tokenizer.add_special_tokens(
+    [tokenizers.AddedToken(guard, normalized=False, special=True)]
+  )
+  return tokenizer
+
+
+@functools.cache
+def load(source: str) -> ChatTokenizer:
+  """`ChatTokenizer.load`, once a process for each source."""
+  return ChatTokenizer.load(source)

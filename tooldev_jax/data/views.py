@@ -1,0 +1,315 @@
+"""Views: the training tasks that are made of an example.
+
+  adaption    a tool in plain words   -> its full definition
+  generation  a query                 -> the tools it needs
+  invocation  a conversation + tools  -> calls, or a plain refusal
+
+The three tasks are those of ToolDEV (arXiv 2505.07512). How a tool is put
+into plain words, how many distractors are mixed in and in which order tools
+stand are *chosen*.
+"""
+
+import dataclasses
+import random
+from collections.abc import Mapping, Sequence
+
+from tooldev_jax import errors
+from tooldev_jax.data import instructions
+from tooldev_jax.data.toolparse import parse_tools
+from tooldev_jax.tools import formats, jsontext, vocabulary
+
+KINDS = ("adaption", "generation", "invocation")
+
+__all__ = [
+  "KINDS",
+  "View",
+  "ViewError",
+  "ViewOptions",
+  "describe_tool",
+  "make_view",
+  "parse_tools",
+  "tool_examples",
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+  """One training task.
+
+  Attributes:
+    kind: one of `KINDS`.
+    example_id: of the example it was made of.
+    messages: the conversation up to the answer.
+    tools: offered in the prompt (invocation only), in prompt order.
+    target: text of the answer, without a stop token.
+    weight: of its trained tokens in the loss.
+    needed: names of the tools that must not be dropped for length.
+  """
+
+  kind: str
+  example_id: str
+  messages: tuple[vocabulary.Message, ...]
+  tools: tuple[vocabulary.Tool, ...]
+  target: str
+  weight: float = 1.0
+  needed: tuple[str, ...] = ()
+
+
+class ViewError(ValueError):
+  """An example whose calls or text the call format cannot write."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ViewOptions:
+  """How views are made.
+
+  Attributes:
+    call_format: name of the format that targets are written in.
+    max_distractors: tools that no call names; each view draws a number from
+      0 to this one, uniformly.
+    keep_given: keep all uncalled tools that the example itself offers, and
+      use the pool only to fill up to the drawn number. When False, they are
+      drawn like the pool's, before it.
+    shuffle_tools: put the tools in seeded order; else called tools come first.
+    keep_text: write the text that stands beside gold calls, before them.
+  """
+
+  call_format: str = "pythonic"
+  max_distractors: int = 5
+  keep_given: bool = True
+  shuffle_tools: bool = True
+  keep_text: bool = True
+
+  def __post_init__(self):
+    if self.call_format not in formats.CALL_FORMATS:
+      raise errors.UserError(
+        f"call_format is {self.call_format!r}; allowed: "
+        f"{', '.join(sorted(formats.CALL_FORMATS))}"
+      )
+    if self.max_distractors < 0:
+      raise errors.UserError(
+        f"max_distractors is {self.max_distractors}; it must be 0 or more"
+      )
+
+
+def make_view(
+  example: vocabulary.Example,
+  kind: str,
+  seed: int,
+  options: ViewOptions | None = None,
+  pool: Sequence[vocabulary.Tool] = (),
+) -> View | None:
+  """Makes one view of `example`; None where it has nothing to learn from.
+
+  An example without tools has no adaption view, one whose calls name none of
+  its tools has no generation view, one without a conversation no invocation
+  view. The choice depends on (seed, example id, kind) alone.
+
+  Args:
+    example: what to learn from. `provenance["weight"]` becomes the weight;
+      `provenance["raw"]`, the text that a model wrote for these calls, is the
+      invocation's target as it stands.
+    kind: one of `KINDS`.
+    seed: chooses wording, distractors and order.
+    options: see `ViewOptions`.
+    pool: where distractor tools come from.
+
+  Raises:
+    ViewError: the call format cannot write the example's turn.
+  """
+  options = options or ViewOptions()
+  if kind not in KINDS:
+    raise errors.UserError(f"view is {kind!r}; allowed: {', '.join(KINDS)}")
+  if kind == "adaption":
+    return _adaption(example, seed)
+  if kind == "generation":
+    return _generation(example, seed)
+  return _invocation(example, seed, options, pool)
+
+
+def tool_examples(
+  tools: Sequence[vocabulary.Tool], source: str = "tools"
+) -> list[vocabulary.Example]:
+  """An example for the adaption view from each distinct tool definition."""
+  distinct = {tool.dumps(): tool for tool in tools}
+  return [
+    vocabulary.Example(
+      id=f"{source}-{i}-{tool.name}",
+      messages=(),
+      tools=(tool,),
+      provenance={"source": source, "category": "tool"},
+    )
+    for i, tool in enumerate(distinct.values())
+  ]
+
+
+def describe_tool(tool: vocabulary.Tool) -> str:
+  """A tool in plain words: name, purpose, and each parameter in a line.
+
+  It says all that the definition holds except its notation, so that the
+  definition follows from it. *Chosen*: the paper does not show its x_t.
+  """
+  lines = [f"{tool.name}: {tool.description or 'no description given.'}"]
+  lines += _parameter_lines(tool.parameters, "- ")
+  if len(lines) == 1:
+    lines.append("It takes no parameters.")
+  return "\n".join(lines)
+
+
+def _adaption(example: vocabulary.Example, seed: int) -> View | None:
+  if not example.tools:
+    return None
+  tool = instructions.choose(example.tools, seed, example.id, "tool")
+  wording = instructions.choose(
+    instructions.ADAPTION, seed, example.id, "adaption"
+  )
+  text = wording.replace("{description}", describe_tool(tool))
+  return _task("adaption", example, text, tool.dumps())
+
+
+def _generation(example: vocabulary.Example, seed: int) -> View | None:
+  called = example.called_tools
+  if not called or not example.query:
+    return None
+  wording = instructions.choose(
+    instructions.GENERATION, seed, example.id, "generation"
+  )
+  text = wording.replace("{query}", example.query)
+  target = jsontext.dump([tool.to_json() for tool in called])
+  return _task("generation", example, text, target)
+
+
+def _task(
+  kind: str, example: vocabulary.Example, text: str, target: str
+) -> View:
+  message = vocabulary.Message("user", text)
+  return View(kind, example.id, (message,), (), target, _weight(example))
+
+
+def _invocation(
+  example: vocabulary.Example,
+  seed: int,
+  options: ViewOptions,
+  pool: Sequence[vocabulary.Tool],
+) -> View | None:
+  if not example.messages:
+    return None
+  raw = example.provenance.get("raw")
+  if isinstance(raw, str):
+    target = raw
+  elif example.calls:
+    text = example.answer if options.keep_text else ""
+    call_format = formats.get_format(options.call_format)
+    try:
+      target = call_format.render(example.calls, text)
+    except formats.RenderError as e:
+      raise ViewError(f"example {example.id}: {e}") from e
+  else:
+    target = example.answer or instructions.choose(
+      instructions.REFUSALS, seed, example.id, "refusal"
+    )
+  needed = _needed(example)
+  return View(
+    kind="invocation",
+    example_id=example.id,
+    messages=example.messages,
+    tools=_offered(example, needed, seed, options, pool),
+    target=target,
+    weight=_weight(example),
+    needed=tuple(tool.name for tool in needed),
+  )
+
+
+def _needed(example: vocabulary.Example) -> list[vocabulary.Tool]:
+  """Tools named by the gold calls or by calls earlier in the dialogue."""
+  names = {call.name for call in example.calls}
+  names |= {call.name for m in example.messages for call in m.calls}
+  return [tool for tool in example.tools if tool.name in names]
+
+
+def _offered(
+  example: vocabulary.Example,
+  needed: Sequence[vocabulary.Tool],
+  seed: int,
+  options: ViewOptions,
+  pool: Sequence[vocabulary.Tool],
+) -> tuple[vocabulary.Tool, ...]:
+  rng = random.Random(instructions.draw(seed, example.id, "distractors"))
+  wanted = rng.randint(0, options.max_distractors)
+  names = {tool.name for tool in needed}
+  given = [tool for tool in example.tools if tool.name not in names]
+  chosen = given if options.keep_given else _sample(given, wanted, rng)
+  names |= {tool.name for tool in example.tools}
+  # A pool is long: draw positions until enough new names turn up.
+  for _ in range(4 * wanted):
+    if len(chosen) >= wanted or not pool:
+      break
+    tool = pool[rng.randrange(len(pool))]
+    if tool.name not in names:
+      names.add(tool.name)
+      chosen = [*chosen, tool]
+  tools = [*needed, *chosen]
+  if options.shuffle_tools:
+    rng.shuffle(tools)
+  return tuple(tools)
+
+
+def _sample(
+  tools: list[vocabulary.Tool], count: int, rng: random.Random
+) -> list[vocabulary.Tool]:
+  return rng.sample(tools, min(count, len(tools)))
+
+
+def _weight(example: vocabulary.Example) -> float:
+  weight = example.provenance.get("weight", 1.0)
+  if isinstance(weight, bool) or not isinstance(weight, int | float):
+    raise errors.UserError(
+      f"example {example.id}: provenance.weight is {weight!r}, not a number"
+    )
+  return float(weight)
+
+
+def _parameter_lines(schema: object, indent: str) -> list[str]:
+  """One line a property, nested properties further in."""
+  if not isinstance(schema, Mapping):
+    return []
+  properties = schema.get("properties")
+  if not isinstance(properties, Mapping):
+    return []
+  required = schema.get("required")
+  required = required if isinstance(required, Sequence) else ()
+  lines = []
+  for name, value in properties.items():
+    lines.append(f"{indent}{name} ({_facts(value, name in required)})")
+    text = value.get("description") if isinstance(value, Mapping) else None
+    if text:
+      lines[-1] += f": {text}"
+    if isinstance(value, Mapping):
+      inner = value.get("items") if "items" in value else value
+      lines += _parameter_lines(inner, "  " + indent)
+  return lines
+
+
+def _facts(schema: object, required: bool) -> str:
+  """`string, required, one of "a", "b"` and the like."""
+  facts = []
+  if isinstance(schema, Mapping):
+    kind = schema.get("type")
+    if isinstance(kind, str):
+      facts.append(kind)
+    elif isinstance(kind, Sequence):
+      facts.append(" or ".join(str(k) for k in kind))
+  facts.append("required" if required else "optional")
+  if isinstance(schema, Mapping):
+    if isinstance(schema.get("items"), Mapping):
+      facts.append(f"items: {schema['items'].get('type', 'any')}")
+    if isinstance(schema.get("enum"), Sequence):
+      values = ", ".join(jsontext.dump(v) for v in schema["enum"])
+      facts.append(f"one of {values}")
+    for key, value in schema.items():
+      if key not in _SAID:
+        facts.append(f"{key} {jsontext.dump(value)}")
+  return ", ".join(facts)
+
+
+_SAID = ("type", "description", "enum", "items", "properties", "required")

@@ -1,0 +1,175 @@
+"""Several processes as one program: who leads, who waits, who agrees.
+
+Everything that waits has a name and a limit, so that a process that died is
+an error naming what was waited for, and never a hang. What is exchanged here
+goes over the coordination service (plain network messages), not over the
+devices: it works while they are busy and when they are broken.
+
+With one process every function here returns at once.
+"""
+
+import hashlib
+import itertools
+from typing import Any
+
+import jax
+import numpy as np
+
+# The coordination client has no public name; jax 0.10.2 and 0.11 keep it here.
+from jax._src import distributed
+from jax.experimental import multihost_utils
+
+from tooldev_jax.errors import UserError
+
+TIMEOUT_S = 600.0
+
+_uses = itertools.count()
+_stop_checks = itertools.count(1)
+
+
+class ProcessTimeoutError(RuntimeError):
+  """Some process did not come within the limit."""
+
+
+def initialize(
+  coordinator: str = "",
+  count: int = 0,
+  index: int = -1,
+  timeout_s: float = TIMEOUT_S,
+) -> None:
+  """Joins this process to the others; call it before anything uses a device.
+
+  Args:
+    coordinator: "host:port" of process 0; "" leaves finding it to the cluster
+      (TPU pods, Slurm, Kubernetes and MPI are known to JAX).
+    count: number of processes; with a coordinator only.
+    index: this one's number from 0; with a coordinator only.
+    timeout_s: how long to wait for the others.
+
+  Raises:
+    UserError: the arguments do not make sense together.
+    ProcessTimeoutError: the others did not come.
+  """
+  if coordinator and not 0 <= index < count:
+    raise UserError(
+      f"process_index: {index} is not from 0 to process_count - 1"
+      f" ({count - 1}); give both together with the coordinator's address"
+    )
+  if not coordinator and (count > 0 or index >= 0):
+    raise UserError(
+      "process_count and process_index mean nothing without a coordinator"
+      " (host:port of process 0)"
+    )
+  # Only the CPU backend has no collectives of its own between processes.
+  jax.config.update("jax_cpu_collectives_implementation", "gloo")
+  try:
+    jax.distributed.initialize(
+      coordinator_address=coordinator or None,
+      num_processes=count or None,
+      process_id=index if index >= 0 else None,
+      initialization_timeout=int(timeout_s),
+    )
+  except RuntimeError as error:
+    if "DEADLINE" in str(error):
+      raise ProcessTimeoutError(
+        f"the {count} processes did not all reach {coordinator} within"
+        f" {timeout_s:.0f} s"
+      ) from error
+    raise
+
+
+def is_lead() -> bool:
+  """Whether this is the process that writes what is written once."""
+  return jax.process_index() == 0
+
+
+def barrier(name: str, timeout_s: float = TIMEOUT_S) -> None:
+  """Waits until every process has come here.
+
+  Raises:
+    ProcessTimeoutError: they have not within `timeout_s`; names the barrier.
+  """
+  client = _client()
+  if client is None:
+    return
+  key = f"tooldev_jax/{next(_uses)}/{name}"
+  try:
+    client.wait_at_barrier(key, int(timeout_s * 1000))
+  except Exception as error:
+    raise ProcessTimeoutError(
+      f"process {jax.process_index()} waited {timeout_s:.0f} s at barrier"
+      f" {name!r} and not every process came: {error}"
+    ) from error
+
+
+def share(name: str, value: str, timeout_s: float = TIMEOUT_S) -> list[str]:
+  """Every process's value, in process order. All must call it.
+
+  Raises:
+    ProcessTimeoutError: some process gave none; names it.
+  """
+  client = _client()
+  if client is None:
+    return [value]
+  key = f"tooldev_jax/{next(_uses)}/{name}"
+  client.key_value_set(f"{key}/{jax.process_index()}", value)
+  values = []
+  for process in range(jax.process_count()):
+    try:
+      values.append(
+        client.blocking_key_value_get(f"{key}/{process}", int(timeout_s * 1000))
+      )
+    except Exception as error:
+      raise ProcessTimeoutError(
+        f"process {process} gave no {name!r} within {timeout_s:.0f} s"
+      ) from error
+  return values
+
+
+def agree(name: str, value: str, timeout_s: float = TIMEOUT_S) -> None:
+  """Makes sure that every process has the same value.
+
+  Raises:
+    UserError: some process differs; names it and both values' digests.
+  """
+  digest = hashlib.sha256(value.encode()).hexdigest()[:16]
+  values = share(name, digest, timeout_s)
+  for process, other in enumerate(values):
+    if other != values[0]:
+      raise UserError(
+        f"{name}: process {process} has another than process 0 ({other}, not"
+        f" {values[0]}); every process must run the same command on the same"
+        " files"
+      )
+
+
+def all_true(name: str, value: bool, timeout_s: float = TIMEOUT_S) -> bool:
+  """Whether `value` holds on every process."""
+  return all(x == "1" for x in share(name, "01"[bool(value)], timeout_s))
+
+
+def stop_asked(asked_here: bool) -> bool:
+  """Whether to stop at this step, decided alike by all processes.
+
+  Several processes must stop at the same step though the signal reaches them
+  at different ones. JAX's preemption service settles that: it hears SIGTERM
+  itself and returns true at one and the same call on every process, so this
+  must be called once a step by all.
+  """
+  if jax.process_count() == 1:
+    return asked_here
+  return multihost_utils.reached_preemption_sync_point(next(_stop_checks))
+
+
+def to_host(tree: Any) -> Any:
+  """The whole tree as numpy arrays on every process, leaf by leaf."""
+  if jax.process_count() == 1:
+    return jax.tree.map(np.asarray, tree)
+  gather = lambda x: np.asarray(
+    multihost_utils.process_allgather(x, tiled=True)
+  )
+  return jax.tree.map(gather, tree)
+
+
+def _client():
+  return distributed.global_state.client if jax.process_count() > 1 else None

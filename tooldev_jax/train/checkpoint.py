@@ -1,0 +1,296 @@
+"""Checkpoints that are whole, of this run, and on any mesh.
+
+A checkpoint holds the trained tree and the optimizer's state (Orbax), and
+beside them the number of updates made, which is also the position in the
+data, and the *identity* of the run: config, base fingerprint, data
+fingerprint. The base itself is never written. There is no random state: the
+step draws no random numbers, and the order of the data and a fresh adapter
+follow from the seed in the config.
+
+Orbax renames a finished checkpoint into place, so one that was cut short by a
+kill is never seen. One that was damaged afterwards is: each has a checksum of
+its values, taken on the devices before saving and again after restoring. The
+checksum adds up the bits as integers, so it does not depend on the mesh.
+"""
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import orbax.checkpoint as ocp
+from etils import epath
+from orbax.checkpoint.checkpoint_managers import preservation_policy
+
+from tooldev_jax import storage
+from tooldev_jax.errors import UserError
+from tooldev_jax.parallel import processes
+
+
+class OtherRunError(UserError):
+  """A checkpoint or result belongs to another base, config or data."""
+
+
+class DiskFullError(UserError):
+  """A checkpoint does not fit on the disk."""
+
+
+class Checkpoints:
+  """The checkpoints of one run, in one folder."""
+
+  def __init__(
+    self,
+    folder: epath.Path,
+    *,
+    keep: int,
+    identity: Mapping[str, Any],
+    say: Callable[[str], None],
+  ):
+    """Opens or makes the folder and clears what an interrupted save left.
+
+    Args:
+      folder: where they are; one subfolder a checkpoint, named by its step.
+      keep: newest ones to keep; the one with the lowest loss is kept as well.
+      identity: JSON; what a checkpoint must have to be of this run.
+      say: called with a sentence when something is worth telling.
+    """
+    self._folder, self._identity, self._say = folder, dict(identity), say
+    self._saved = 0  # losses that some checkpoint holds
+    if processes.is_lead():
+      folder.mkdir(parents=True, exist_ok=True)
+    processes.barrier("checkpoint folder")
+    best = preservation_policy.BestN(
+      n=1,
+      get_metric_fn=lambda metrics: metrics["loss"],
+      reverse=True,
+      keep_checkpoints_without_metrics=False,
+    )
+    self._manager = ocp.CheckpointManager(
+      folder,
+      options=ocp.CheckpointManagerOptions(
+        cleanup_tmp_directories=True,
+        preservation_policy=preservation_policy.AnyPreservationPolicy(
+          [preservation_policy.LatestN(keep), best]
+        ),
+      ),
+      item_names=("state", "about"),
+    )
+
+  def save(
+    self,
+    step: int,
+    state: Any,
+    losses: Sequence[float],
+    *,
+    wait: bool = False,
+  ) -> None:
+    """Saves `state` after `step` updates; the writing goes on behind.
+
+    Args:
+      step: updates made.
+      state: tree of arrays; copied before this returns, so the caller may
+        donate it.
+      losses: of every update so far; the mean of those since the checkpoint
+        before says which one is the best.
+      wait: whether to return only when it is on the disk.
+
+    Raises:
+      DiskFullError: it does not fit, or the one before did not.
+    """
+    if step in self._manager.all_steps():
+      return
+    arrays = named_leaves(state)
+    about = {
+      "identity": self._identity,
+      "checksum": checksum(arrays),
+      "losses": list(losses),
+    }
+    recent = losses[self._saved :] or losses[-1:]
+    self._guard_space(arrays)
+    storage.crash_point(f"before checkpoint {step}")
+    try:
+      self._manager.save(
+        step,
+        args=ocp.args.Composite(
+          state=ocp.args.StandardSave(arrays), about=ocp.args.JsonSave(about)
+        ),
+        metrics={"loss": sum(recent) / len(recent)},
+        force=True,
+      )
+    except Exception as error:
+      raise self._explained(error, arrays) from error
+    self._saved = len(losses)
+    if wait:
+      self.wait()
+    storage.crash_point(f"after checkpoint {step}")
+
+  def restore(self, like: Any) -> tuple[Any, list[float]] | None:
+    """The newest whole checkpoint: its state and all losses up to it.
+
+    None if there is none. The number of losses is the step.
+
+    Damaged ones are told, removed and passed over.
+
+    Args:
+      like: tree of ShapeDtypeStruct with shardings; any mesh will do.
+
+    Raises:
+      OtherRunError: the newest is of another base, config or data.
+    """
+    for step in sorted(self._manager.all_steps(), reverse=True):
+      found, why = self._try_restore(step, like)
+      whole = processes.all_true(f"restored {step}", found is not None)
+      if found is not None and whole:
+        self._saved = step
+        return found
+      self._say(
+        f"checkpoint {self._folder / str(step)} is damaged"
+        f" ({why or 'on another process'}); going back to the one before"
+      )
+      self._manager.delete(step)
+    return None
+
+  def wait(self) -> None:
+    """Returns when everything saved is on the disk.
+
+    Raises:
+      DiskFullError: it did not fit.
+    """
+    try:
+      self._manager.wait_until_finished()
+      self._manager.check_for_errors()
+    except Exception as error:
+      raise self._explained(error, None) from error
+
+  def __enter__(self) -> "Checkpoints":
+    return self
+
+  def __exit__(self, *_: object) -> None:
+    """Lets go of the folder once nothing is being written any more."""
+    self._manager.close()
+
+  def _try_restore(
+    self, step: int, like: Any
+  ) -> tuple[tuple[Any, list[float]] | None, str]:
+    """What `restore` returns for one step, or why it cannot be read."""
+    names = named_leaves(like)
+    try:
+      about = self._manager.restore(
+        step, args=ocp.args.Composite(about=ocp.args.JsonRestore())
+      )["about"]
+      identity, want = about["identity"], about["checksum"]
+      losses = [float(x) for x in about["losses"]]
+    except Exception as error:
+      return None, _first_line(error)
+    check_identity(
+      identity, self._identity, f"checkpoint {self._folder / str(step)}"
+    )
+    try:
+      arrays = self._manager.restore(
+        step, args=ocp.args.Composite(state=ocp.args.StandardRestore(names))
+      )["state"]
+    except Exception as error:
+      return None, _first_line(error)
+    if (got := checksum(arrays)) != want:
+      return None, f"checksum {got}, not {want}"
+    leaves = [arrays[name] for name in names]
+    state = jax.tree.unflatten(jax.tree.structure(like), leaves)
+    return (state, losses), ""
+
+  def _guard_space(self, arrays: Mapping[str, jax.Array]) -> None:
+    """Refuses before writing when it is plain that it cannot fit."""
+    if "://" in str(self._folder):
+      return
+    need, free = _bytes(arrays), shutil.disk_usage(self._folder).free
+    if need > free:
+      raise DiskFullError(_no_space(self._folder, need, free))
+
+  def _explained(
+    self, error: Exception, arrays: Mapping[str, jax.Array] | None
+  ) -> Exception:
+    """DiskFullError if that is what `error` is about, else `error`."""
+    text = f"{error}"
+    signs = ("No space left", "RESOURCE_EXHAUSTED", "File too large", "quota")
+    if not any(sign in text for sign in signs):
+      return error
+    need = _bytes(arrays) if arrays else 0
+    free = shutil.disk_usage(self._folder).free
+    return DiskFullError(_no_space(self._folder, need, free))
+
+
+def check_identity(
+  found: Mapping[str, Any], wanted: Mapping[str, Any], what: str
+) -> None:
+  """Makes sure that something saved is of this run.
+
+  Raises:
+    OtherRunError: it is not; names each field that differs, and both values.
+  """
+  differ = sorted(
+    name for name in {*found, *wanted} if found.get(name) != wanted.get(name)
+  )
+  if differ:
+    lines = [
+      f"  {name}: saved {found.get(name)!r}, now {wanted.get(name)!r}"
+      for name in differ
+    ]
+    raise OtherRunError(
+      f"{what} belongs to another run:\n"
+      + "\n".join(lines)
+      + "\nUse the settings it was made with, another name or workdir, or"
+      " delete it."
+    )
+
+
+@jax.jit
+def _sums(arrays: Mapping[str, jax.Array]) -> list[jax.Array]:
+  """Two wrapping sums of each leaf's bits; the second knows their places."""
+  sums = []
+  for index, name in enumerate(sorted(arrays)):
+    x = arrays[name]
+    width = {1: jnp.uint8, 2: jnp.uint16, 4: jnp.uint32}[x.dtype.itemsize]
+    bits = jax.lax.bitcast_convert_type(x, width).astype(jnp.uint32)
+    place = jnp.full(x.shape, 2 * index + 1, jnp.uint32)
+    for axis in range(x.ndim):
+      place = place * jnp.uint32(16777619) + jax.lax.broadcasted_iota(
+        jnp.uint32, x.shape, axis
+      )
+    sums += [bits.sum(dtype=jnp.uint32), (bits * place).sum(dtype=jnp.uint32)]
+  return sums
+
+
+def checksum(arrays: Mapping[str, jax.Array]) -> str:
+  """16 hex digits over the values of named arrays, on any mesh the same."""
+  plain = total = 0
+  for i, value in enumerate(jax.device_get(_sums(dict(arrays)))):
+    if i % 2:
+      total = (total * 31 + int(value)) % 2**32
+    else:
+      plain = (plain * 31 + int(value)) % 2**32
+  return f"{plain:08x}{total:08x}"
+
+
+def named_leaves(tree: Any) -> dict[str, Any]:
+  """Leaves under their path, as files and messages name them."""
+  paths = jax.tree_util.tree_flatten_with_path(tree)[0]
+  return {
+    jax.tree_util.keystr(path, simple=True, separator="."): leaf
+    for path, leaf in paths
+  }
+
+
+def _bytes(arrays: Mapping[str, jax.Array]) -> int:
+  return sum(x.size * x.dtype.itemsize for x in arrays.values())
+
+
+def _no_space(folder: epath.Path, need: int, free: int) -> str:
+  return (
+    f"no space for a checkpoint in {folder}: it needs {need / 2**20:,.1f} MiB"
+    f" and {free / 2**20:,.1f} MiB are free. Make room and run the same command"
+    " again: it goes on from the last whole checkpoint."
+  )
+
+
+def _first_line(error: Exception) -> str:
+  return f"{type(error).__name__}: {str(error).strip().splitlines()[0][:200]}"

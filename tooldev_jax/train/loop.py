@@ -1,0 +1,376 @@
+"""The loop around the step: resumable, preemptible, exact.
+
+`fit` is called with a folder and a name. What it finds there decides what it
+does: a finished result is returned, a checkpoint is resumed from, nothing
+starts from the beginning. Whatever the way, the resulting bytes are the same
+(same software, devices and thread count).
+
+    <workdir>/<name>/
+      result/                          equal byte for byte; see train.result
+      checkpoints/<step>/              see train.checkpoint
+      metrics.jsonl, tensorboard/, profile/     these have clocks in them
+      stopped_at_<step>/               the batch whose loss was not a number
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+from etils import epath
+from jax.sharding import Mesh
+
+from tooldev_jax import storage
+from tooldev_jax.errors import UserError
+from tooldev_jax.models.config import DecoderConfig
+from tooldev_jax.models.lora import LoraConfig
+from tooldev_jax.parallel import processes
+from tooldev_jax.parallel.sharding import TRAIN_RULES, ShardingRules
+from tooldev_jax.train.checkpoint import Checkpoints, checksum, named_leaves
+from tooldev_jax.train.config import TrainConfig, profile_range
+from tooldev_jax.train.feed import Arrays, Feed, TrainData
+from tooldev_jax.train.metrics import Reporter, StepReport
+from tooldev_jax.train.result import (
+  FitResult,
+  read_result,
+  save_batch,
+  write_result,
+)
+from tooldev_jax.train.step import TrainState, TrainStep, make_train_step
+
+# Fields of TrainConfig that change what is told or kept, not what is trained.
+_NOT_IDENTITY = ("checkpoint_every", "keep", "log_every", "profile_steps")
+
+
+class Base(Protocol):
+  """The model that is adapted or trained, as `models.checkpoint` loads it.
+
+  Attributes:
+    config: its shape.
+    params: its parameters over the mesh.
+    fingerprint: digest of the parameters.
+  """
+
+  @property
+  def config(self) -> DecoderConfig: ...
+  @property
+  def params(self) -> Any: ...
+  @property
+  def fingerprint(self) -> str: ...
+
+
+class Preempted(Exception):
+  """Training stopped on SIGTERM, with everything saved.
+
+  Attributes:
+    name: of the run.
+    step: updates made and saved.
+  """
+
+  def __init__(self, name: str, step: int):
+    super().__init__(
+      f"{name}: stopped on request and saved at step {step}; the same command"
+      " goes on from there"
+    )
+    self.name, self.step = name, step
+
+
+class NonFiniteError(RuntimeError):
+  """The loss or its gradient became NaN or infinite.
+
+  Attributes:
+    step: the update that was not to be made, counted from 1.
+    folder: where its batch is.
+  """
+
+  def __init__(self, report: StepReport, folder: epath.Path):
+    super().__init__(
+      f"step {report.step}: loss {report.loss}, gradient norm"
+      f" {report.grad_norm}, {report.trained_tokens} trained tokens. The batch"
+      f" is in {folder}. Nothing after the last checkpoint was kept."
+    )
+    self.step, self.folder = report.step, folder
+
+
+def fit(
+  base: Base,
+  lora: LoraConfig | None,
+  initial: Any,
+  data: TrainData,
+  config: TrainConfig,
+  mesh: Mesh,
+  workdir: epath.PathLike,
+  name: str,
+  rules: ShardingRules = TRAIN_RULES,
+) -> FitResult:
+  """Trains `initial` on `data`, or goes on where an earlier call was stopped.
+
+  Args:
+    base: the model. In full training its `params` are not used.
+    lora: the adapter's shape; None trains all parameters.
+    initial: where to start, an adapter or parameters; stays as it is.
+    data: the batches.
+    config: optimisation.
+    mesh: all devices of the run.
+    workdir: the run's folder.
+    name: of this training, unique in `workdir`; may have several parts ("a/b").
+    rules: what is split over which mesh axes.
+
+  Raises:
+    UserError: what is in the folder belongs to another base, config or data;
+      the mesh does not fit; the disk is full.
+    Preempted: SIGTERM came; everything is saved.
+    NonFiniteError: the loss or gradient is NaN or infinite.
+  """
+  folder = epath.Path(workdir) / name
+  frozen = base.params if lora else {}
+  dtypes = {leaf.dtype for leaf in jax.tree.leaves(frozen)}
+  if len(dtypes) > 1:
+    raise UserError(f"the base has parameters of several types: {dtypes}")
+  step = make_train_step(
+    base.config,
+    lora,
+    config,
+    {key: tuple(shape) for key, shape in data.shapes.items()},
+    data.num_steps,
+    mesh,
+    rules,
+    dtypes.pop() if dtypes else np.float32,
+  )
+  identity = _identity(base, lora, initial, data, config)
+  processes.agree(f"settings of {name}", storage.dumps(identity))
+  finished = read_result(folder, identity, step.state.trained)
+  if finished is not None:
+    return finished
+  return _Run(folder, name, identity, step, config, data).train(frozen, initial)
+
+
+class _Run:
+  """One call of `fit` that has something to train."""
+
+  def __init__(
+    self,
+    folder: epath.Path,
+    name: str,
+    identity: Mapping[str, Any],
+    step: TrainStep,
+    config: TrainConfig,
+    data: TrainData,
+  ):
+    self._folder, self._name, self._identity = folder, name, identity
+    self._step, self._config, self._data = step, config, data
+    self._losses: list[float] = []
+    self._reporter: Reporter | None = None
+    self._clock = _Clock()
+
+  def train(self, frozen: Any, initial: Any) -> FitResult:
+    """Restores or starts, makes the steps that are left, writes the result."""
+    with contextlib.ExitStack() as stack:
+      asked = stack.enter_context(_sigterm_sets_event())
+      checkpoints = stack.enter_context(
+        Checkpoints(
+          self._folder / "checkpoints",
+          keep=self._config.keep,
+          identity=self._identity,
+          say=self._say,
+        )
+      )
+      restored = checkpoints.restore(self._step.state)
+      if restored is not None:
+        state, self._losses = restored
+        self._say(
+          f"going on after step {len(self._losses)} of {self._data.num_steps}"
+        )
+      else:
+        state = self._step.init(place(initial, self._step.state.trained))
+      if processes.is_lead():
+        self._reporter = stack.enter_context(self._open_reporter())
+      frozen = place(frozen, self._step.base)
+      state = self._make_steps(state, frozen, checkpoints, asked)
+      checkpoints.wait()
+      return write_result(
+        self._folder, self._identity, state.trained, self._losses
+      )
+
+  def _make_steps(
+    self,
+    state: TrainState,
+    frozen: Any,
+    checkpoints: Checkpoints,
+    asked: threading.Event,
+  ) -> TrainState:
+    run = self._step.compile()
+    every, last = self._config.checkpoint_every, self._data.num_steps
+    feed = Feed(self._data, self._step.batch, len(self._losses))
+    profiler = _Profiler(self._folder / "profile", self._config.profile_steps)
+    unread: tuple[Any, Arrays] | None = None
+    self._clock.start()
+    for done in range(len(self._losses) + 1, last + 1):
+      profiler.before(done)
+      rows, batch = feed.next()
+      state, metrics = run(state, frozen, batch)
+      if done < last:
+        feed.read_ahead()
+      # Metrics are read one step late, with the next step under way.
+      if unread is not None:
+        self._report(*unread, feed)
+      unread = (metrics, rows)
+      profiler.after(done, metrics)
+      stop = processes.stop_asked(asked.is_set()) and done < last
+      if stop or done == last or (every and done % every == 0):
+        self._report(*unread, feed)
+        unread = None
+      if stop or (every and done % every == 0 and done < last):
+        checkpoints.save(done, state, self._losses, wait=stop)
+        self._clock.start()
+      if stop:
+        raise Preempted(self._name, done)
+    return state
+
+  def _report(self, metrics: Any, rows: Arrays, feed: Feed) -> None:
+    """Waits for one step's numbers, checks them and passes them on."""
+    values = {key: x.item() for key, x in jax.device_get(metrics).items()}
+    report = StepReport(
+      step=len(self._losses) + 1,
+      seconds=self._clock.lap(),
+      input_wait=feed.take_waited(),
+      **values,
+    )
+    if not math.isfinite(report.loss) or not math.isfinite(report.grad_norm):
+      folder = self._folder / f"stopped_at_{report.step}"
+      save_batch(folder, rows)
+      raise NonFiniteError(report, folder)
+    self._losses.append(report.loss)
+    if self._reporter is not None:
+      self._reporter.add(report)
+
+  def _open_reporter(self) -> Reporter:
+    return Reporter(
+      self._folder,
+      name=self._name,
+      num_steps=self._data.num_steps,
+      start_step=len(self._losses),
+      places_per_step=self._step.batch["tokens"].size,
+      ideal=self._step.ideal,
+      log_every=self._config.log_every,
+    )
+
+  def _say(self, text: str) -> None:
+    if processes.is_lead():
+      print(f"[{self._name}] {text}", flush=True)
+
+
+def place(tree: Any, like: Any) -> Any:
+  """Puts a tree where `like` says, after checking that it has its shapes.
+
+  Raises:
+    UserError: names the first leaf that is missing, extra or of another shape.
+  """
+  have, want = named_leaves(tree), named_leaves(like)
+  for name in sorted({*have, *want}):
+    found = have[name].shape if name in have else "nothing"
+    expected = want[name].shape if name in want else "nothing"
+    if found != expected:
+      raise UserError(f"{name}: found {found}, and the model has {expected}")
+  leaves = [jax.device_put(have[name], x.sharding) for name, x in want.items()]
+  return jax.tree.unflatten(jax.tree.structure(like), leaves)
+
+
+def _identity(
+  base: Base,
+  lora: LoraConfig | None,
+  initial: Any,
+  data: TrainData,
+  config: TrainConfig,
+) -> dict[str, Any]:
+  """Everything that the resulting bytes follow from, as JSON."""
+  settings = {
+    f"train.{key}": value
+    for key, value in dataclasses.asdict(config).items()
+    if key not in _NOT_IDENTITY
+  }
+  adapter: dict[str, Any] = {"lora": None}
+  if lora is not None:
+    adapter = {
+      f"lora.{key}": list(value) if isinstance(value, tuple) else value
+      for key, value in dataclasses.asdict(lora).items()
+    }
+  return {
+    "base": base.fingerprint,
+    "initial": checksum(named_leaves(initial)),
+    "data": data_digest(data),
+    "steps": data.num_steps,
+    **adapter,
+    **settings,
+  }
+
+
+def data_digest(data: TrainData) -> str:
+  """SHA-256 over the loader's settings and every example as it is trained.
+
+  The first epoch has all examples; the settings say what later ones make of
+  them.
+  """
+  digest = hashlib.sha256(repr(data.config).encode())
+  for step in range(-(-data.num_steps // data.config.epochs)):
+    for name, array in sorted(data.batch(step).items()):
+      digest.update(f"{name}{array.shape}".encode())
+      digest.update(np.ascontiguousarray(array).data)
+  return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def _sigterm_sets_event() -> Iterator[threading.Event]:
+  """SIGTERM asks instead of killing while the context lasts.
+
+  Of several processes each leaves the signal to JAX's preemption service; see
+  `processes.stop_asked`. Signals reach the main thread alone.
+  """
+  asked = threading.Event()
+  if (
+    jax.process_count() > 1
+    or threading.current_thread() is not threading.main_thread()
+  ):
+    yield asked
+    return
+  before = signal.signal(signal.SIGTERM, lambda *_: asked.set())
+  try:
+    yield asked
+  finally:
+    signal.signal(signal.SIGTERM, before)
+
+
+class _Clock:
+  """Time from lap to lap."""
+
+  def start(self) -> None:
+    self._last = time.perf_counter()
+
+  def lap(self) -> float:
+    """Seconds since the lap before."""
+    now = time.perf_counter()
+    seconds, self._last = now - self._last, now
+    return seconds
+
+
+class _Profiler:
+  """Traces the steps that the config names."""
+
+  def __init__(self, folder: epath.Path, steps: str):
+    self._folder, self._steps = folder, profile_range(steps)
+
+  def before(self, step: int) -> None:
+    if self._steps and step == self._steps.start:
+      jax.profiler.start_trace(str(self._folder))
+
+  def after(self, step: int, metrics: Any) -> None:
+    if self._steps and step == self._steps.stop - 1:
+      jax.block_until_ready(metrics)
+      jax.profiler.stop_trace()

@@ -1,0 +1,143 @@
+"""The artefact of a training: the trained tree, in bytes that do not vary.
+
+`trained.safetensors` holds the float32 leaves under their paths, `losses.json`
+the loss of every update; `manifest.json` is written last, and only what has a
+manifest counts. Nothing in them depends on a clock, a mesh or on how often the
+run was stopped.
+"""
+
+import dataclasses
+import hashlib
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+import safetensors.numpy
+from etils import epath
+
+from tooldev_jax import storage
+from tooldev_jax.errors import UserError
+from tooldev_jax.parallel import processes
+from tooldev_jax.train.checkpoint import check_identity, named_leaves
+
+TRAINED = "trained.safetensors"
+LOSSES = "losses.json"
+MANIFEST = "manifest.json"
+
+
+@dataclasses.dataclass(frozen=True)
+class FitResult:
+  """What training gave.
+
+  Attributes:
+    trained: the trained tree, float32, over the mesh.
+    steps: updates made.
+    last_loss: of the last update.
+    history: the loss of every update.
+    path: the file with the trained tree.
+    fingerprint: SHA-256 of that file.
+  """
+
+  trained: Any
+  steps: int
+  last_loss: float
+  history: tuple[float, ...]
+  path: epath.Path
+  fingerprint: str
+
+
+def write_result(
+  folder: epath.Path,
+  identity: Mapping[str, Any],
+  trained: Any,
+  losses: Sequence[float],
+) -> FitResult:
+  """Writes the artefact into `folder`/result; all processes must call it.
+
+  Args:
+    folder: of the run.
+    identity: JSON; the settings that the bytes follow from.
+    trained: tree of arrays.
+    losses: of every update.
+  """
+  where = folder / "result"
+  leaves = named_leaves(processes.to_host(trained))
+  data = safetensors.numpy.save(leaves)
+  fingerprint = hashlib.sha256(data).hexdigest()
+  if processes.is_lead():
+    storage.write_bytes(where / TRAINED, data)
+    storage.write_json(where / LOSSES, list(losses))
+    storage.write_json(
+      where / MANIFEST,
+      {
+        "identity": dict(identity),
+        "steps": len(losses),
+        "last_loss": losses[-1],
+        "parameters": sum(x.size for x in leaves.values()),
+        "sha256": {TRAINED: fingerprint},
+      },
+    )
+  processes.barrier("result written")
+  return FitResult(
+    trained=trained,
+    steps=len(losses),
+    last_loss=losses[-1],
+    history=tuple(losses),
+    path=where / TRAINED,
+    fingerprint=fingerprint,
+  )
+
+
+def read_result(
+  folder: epath.Path, identity: Mapping[str, Any], like: Any
+) -> FitResult | None:
+  """The finished result in `folder`; None if there is none yet.
+
+  Args:
+    folder: of the run.
+    identity: what it must have been made with.
+    like: tree of ShapeDtypeStruct with shardings.
+
+  Raises:
+    OtherRunError: it was made with other settings, data or base.
+    UserError: the file is not the one that the manifest is about.
+  """
+  where = folder / "result"
+  if not (where / MANIFEST).exists():
+    return None
+  manifest = storage.read_json(where / MANIFEST)
+  check_identity(manifest["identity"], identity, f"result {where}")
+  data = (where / TRAINED).read_bytes()
+  fingerprint = hashlib.sha256(data).hexdigest()
+  if fingerprint != manifest["sha256"][TRAINED]:
+    raise UserError(
+      f"{where / TRAINED} has SHA-256 {fingerprint}, and {MANIFEST} says"
+      f" {manifest['sha256'][TRAINED]}: it was changed or damaged. Delete"
+      f" {where} to train again."
+    )
+  leaves = safetensors.numpy.load(data)
+  places = named_leaves(like)
+  arrays = [
+    jax.device_put(leaves[name], place.sharding)
+    for name, place in places.items()
+  ]
+  losses = storage.read_json(where / LOSSES)
+  return FitResult(
+    trained=jax.tree.unflatten(jax.tree.structure(like), arrays),
+    steps=manifest["steps"],
+    last_loss=manifest["last_loss"],
+    history=tuple(losses),
+    path=where / TRAINED,
+    fingerprint=fingerprint,
+  )
+
+
+def save_batch(folder: epath.Path, arrays: Mapping[str, np.ndarray]) -> None:
+  """Writes this process's part of a batch as `batch-<process>.npz`."""
+  buffer = io.BytesIO()
+  np.savez(buffer, allow_pickle=False, **dict(arrays))
+  storage.write_bytes(
+    folder / f"batch-{jax.process_index()}.npz", buffer.getvalue()
+  )

@@ -1,0 +1,328 @@
+"""One training step: a pure function of a state and a batch.
+
+    state, metrics = train_step(state, base, batch)
+
+The same step runs on a laptop CPU, one GPU and a TPU pod, and is compiled for
+chips that are not there by `launch.fit`. What is trained is one tree, the
+adapter ("lora") or all parameters ("params"); everything else is an argument
+that gets no gradient.
+
+Dim letters: K micro-batches, R rows, T time, C trained positions a row.
+"""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+from flax.core import meta
+from jax.sharding import Mesh, NamedSharding
+
+from tooldev_jax.errors import UserError
+from tooldev_jax.models.attention import packed_attention
+from tooldev_jax.models.config import DecoderConfig
+from tooldev_jax.models.lora import LoraConfig
+from tooldev_jax.models.parameters import declare
+from tooldev_jax.models.transformer import Decoder
+from tooldev_jax.parallel.sharding import Partition, ShardingRules
+from tooldev_jax.train.config import TrainConfig
+from tooldev_jax.train.flops import IdealFlops
+from tooldev_jax.train.loss import selected_token_loss
+from tooldev_jax.train.optimizer import make_optimizer, make_schedule
+
+Batch = Mapping[str, Any]
+Trainable = Literal["lora", "params"]
+
+# The batch's arrays: their axes and types.
+BATCH_AXES: Mapping[str, tuple[str | None, ...]] = {
+  "tokens": (None, "batch", "length"),
+  "segment_ids": (None, "batch", "length"),
+  "positions": (None, "batch", "length"),
+  "target_positions": (None, "batch", None),
+  "target_ids": (None, "batch", None),
+  "target_weights": (None, "batch", None),
+}
+
+
+@flax.struct.dataclass
+class TrainState:
+  """What changes from step to step.
+
+  Attributes:
+    step: updates made, int32 scalar; also the position in the data.
+    trained: the trained tree, float32.
+    optimizer: the optimizer's state.
+  """
+
+  step: Any
+  trained: Any
+  optimizer: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainStep:
+  """A step with its shapes and places, ready to be lowered.
+
+  Attributes:
+    run: the jitted `(state, base, batch) -> (state, metrics)`; donates state.
+    init: the jitted `trained -> state`; copies, so `trained` stays usable.
+    state, base, batch: trees of ShapeDtypeStruct with shardings, as `run`
+      takes them. `base` is the frozen parameters, empty in full training.
+    ideal: FLOPs by formula.
+  """
+
+  run: Any
+  init: Any
+  state: TrainState
+  base: Any
+  batch: Batch
+  ideal: IdealFlops
+
+  def compile(self) -> Any:
+    """The executable. It takes these shapes only: nothing compiles later."""
+    return self.run.lower(self.state, self.base, self.batch).compile()
+
+
+def make_train_step(
+  decoder_config: DecoderConfig,
+  lora: LoraConfig | None,
+  config: TrainConfig,
+  batch_shapes: Mapping[str, tuple[int, ...]],
+  num_steps: int,
+  mesh: Mesh,
+  rules: ShardingRules,
+  base_dtype: Any,
+) -> TrainStep:
+  """Builds the step; nothing is computed or allocated yet.
+
+  Args:
+    decoder_config: the model.
+    lora: the adapter that is trained; None trains all parameters.
+    config: optimisation.
+    batch_shapes: of the global batch, as `data.loader` declares them.
+    num_steps: length of the schedule.
+    mesh: devices, attached or only described.
+    rules: which mesh axes split what.
+    base_dtype: of the frozen parameters.
+
+  Raises:
+    UserError: the mesh does not fit the model or the batch.
+  """
+  partition = Partition(mesh, rules)
+  check_rows(batch_shapes["tokens"][1], partition)
+  decoder = Decoder(
+    decoder_config,
+    lora=lora,
+    dtype=jnp.dtype(config.compute_dtype),
+    remat=config.remat,
+    partition=partition,
+  )
+  declared = declare(decoder_config, lora)
+  collection = "params" if lora is None else "lora"
+  trained = _like(declared[collection], partition, jnp.float32)
+  base = {}
+  if lora is not None:
+    base = _like(declared["params"], partition, base_dtype)
+  optimizer = make_optimizer(config, num_steps, _axes(declared[collection]))
+  schedule = make_schedule(config, num_steps, config.learning_rate)
+  state = _state_like(trained, optimizer, partition)
+  batch = {
+    name: jax.ShapeDtypeStruct(
+      shape,
+      jnp.float32 if name == "target_weights" else jnp.int32,
+      sharding=partition.sharding(BATCH_AXES[name]),
+    )
+    for name, shape in batch_shapes.items()
+  }
+  gradient = make_gradient(decoder, config, trains_base=lora is None)
+
+  def run(state, base, batch):
+    loss, weight, counts, grads = gradient(state.trained, base, batch)
+    with jax.named_scope("optimizer"):
+      updates, optimizer_state = optimizer.update(
+        grads, state.optimizer, state.trained
+      )
+      trained = optax.apply_updates(state.trained, updates)
+    metrics = {
+      "loss": loss,
+      "weight": weight,
+      "grad_norm": optax.global_norm(grads),
+      "learning_rate": schedule(state.step),
+      **counts,
+    }
+    return TrainState(state.step + 1, trained, optimizer_state), metrics
+
+  def init(trained):
+    trained = jax.tree.map(lambda x: x.astype(jnp.float32), trained)
+    return TrainState(
+      jnp.zeros((), jnp.int32), trained, optimizer.init(trained)
+    )
+
+  places = jax.tree.map(lambda x: x.sharding, state)
+  return TrainStep(
+    run=jax.jit(
+      run, donate_argnums=0, out_shardings=(places, partition.sharding())
+    ),
+    init=jax.jit(init, out_shardings=places),
+    state=state,
+    base=base,
+    batch=batch,
+    ideal=ideal_flops(decoder_config, trains_base=lora is None),
+  )
+
+
+def make_gradient(decoder: Decoder, config: TrainConfig, *, trains_base: bool):
+  """`(trained, base, batch) -> (loss, weight, counts, gradients)`.
+
+  Loss and gradients are means over the trained tokens of the whole batch, by
+  weight: micro-batches are added up as sums and divided once, since a mean of
+  means would weigh a token by the company it came in.
+  """
+
+  def loss_sum(trained, base, rows):
+    params = trained if trains_base else base
+    variables = (
+      {"params": params} if trains_base else {"params": params, "lora": trained}
+    )
+    attend = packed_attention(rows["segment_ids"], config.attention)
+    hidden_RxTxD, _ = decoder.apply(
+      variables, rows["tokens"], rows["positions"], attend
+    )
+    return selected_token_loss(
+      hidden_RxTxD,
+      decoder.head_kernel(params).astype(decoder.dtype),
+      rows["target_positions"],
+      rows["target_ids"],
+      rows["target_weights"],
+      chunk=config.loss_chunk,
+      train_head=trains_base,
+      soft_cap=decoder.config.final_soft_cap,
+    )
+
+  def sums(trained, base, rows):
+    (total, weight), grads = jax.value_and_grad(loss_sum, has_aux=True)(
+      trained, base, rows
+    )
+    return total, weight, _counts(decoder.config, rows), grads
+
+  def gradient(trained, base, batch):
+    first = {name: x[0] for name, x in batch.items()}
+    if batch["tokens"].shape[0] == 1:
+      added = sums(trained, base, first)
+    else:
+
+      def add(carry, rows):
+        return jax.tree.map(jnp.add, carry, sums(trained, base, rows)), None
+
+      shapes = jax.eval_shape(sums, trained, base, first)
+      zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+      added, _ = jax.lax.scan(add, zeros, dict(batch))
+    total, weight, counts, grads = added
+    grads = jax.tree.map(lambda g: g / weight, grads)
+    return total / weight, weight, counts, grads
+
+  return gradient
+
+
+def check_rows(rows: int, partition: Partition) -> None:
+  """Makes sure that every batch shard gets the same number of rows.
+
+  Raises:
+    UserError: it does not; says which meshes would do.
+  """
+  axes = partition.rules.batch or ()
+  axes = (axes,) if isinstance(axes, str) else axes
+  shards = math.prod(partition.mesh.shape[axis] for axis in axes)
+  if rows % shards == 0:
+    return
+  fits = [n for n in range(1, min(rows, shards) + 1) if rows % n == 0]
+  raise UserError(
+    f"the mesh has {shards} batch shards ({' × '.join(axes)}) and a batch has"
+    f" {rows} packed rows, which do not divide among them. What would fit:"
+    f" {' × '.join(axes)} of {', '.join(map(str, fits))} with the other chips"
+    " on the tensor axis; shorter rows (data.row_length) or more examples a"
+    f" batch (data.batch_examples), so that there are {shards} rows or a"
+    " multiple; or fewer micro-batches"
+  )
+
+
+def ideal_flops(config: DecoderConfig, *, trains_base: bool) -> IdealFlops:
+  """The formula's numbers for a model."""
+  boxes = jax.tree.leaves(declare(config)["params"], is_leaf=_is_box)
+  sizes = [
+    math.prod(meta.unbox(box).shape)
+    for box in boxes
+    if box.names[0] == "blocks" and len(box.names) == 3
+  ]
+  return IdealFlops(
+    block_parameters=sum(sizes),
+    head_parameters=config.hidden_size * config.vocab_size,
+    head_width=config.num_heads * config.head_dim,
+    trains_base=trains_base,
+  )
+
+
+def _counts(config: DecoderConfig, rows: Batch) -> dict[str, jax.Array]:
+  """Real tokens, trained tokens, and (token, key) pairs over all layers."""
+  real = rows["segment_ids"] > 0
+  seen = rows["positions"] + 1
+  attended = jnp.zeros((), jnp.float32)
+  windows = [layer.attention.window for layer in config.layers]
+  for window in dict.fromkeys(windows):
+    keys = seen if window is None else jnp.minimum(seen, window)
+    pairs = jnp.where(real, keys, 0).sum(dtype=jnp.float32)
+    attended += windows.count(window) * pairs
+  return {
+    "tokens": real.sum(dtype=jnp.int32),
+    "trained_tokens": (rows["target_weights"] > 0).sum(dtype=jnp.int32),
+    "attended": attended,
+  }
+
+
+def _is_box(x: Any) -> bool:
+  return isinstance(x, meta.AxisMetadata)
+
+
+def _axes(declared: Any) -> Any:
+  return jax.tree.map(lambda x: tuple(x.names), declared, is_leaf=_is_box)
+
+
+def _like(declared: Any, partition: Partition, dtype: Any) -> Any:
+  """Shapes with their places."""
+  return jax.tree.map(
+    lambda box, place: jax.ShapeDtypeStruct(
+      meta.unbox(box).shape, dtype, sharding=place
+    ),
+    declared,
+    partition.shardings(declared),
+    is_leaf=_is_box,
+  )
+
+
+def _state_like(
+  trained: Any, optimizer: optax.GradientTransformation, partition: Partition
+) -> TrainState:
+  """The state's shapes; what the optimizer keeps of a leaf lies where it does.
+
+  Optax names a moment by the path of its parameter below a prefix of its own.
+  """
+  places = dict(jax.tree_util.tree_flatten_with_path(trained)[0])
+
+  def place(path: Any, leaf: Any) -> jax.ShapeDtypeStruct:
+    sharding: NamedSharding = partition.sharding()
+    for start in range(len(path)):
+      twin = places.get(path[start:])
+      if twin is not None and twin.shape == leaf.shape:
+        sharding = twin.sharding
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+
+  kept = jax.eval_shape(optimizer.init, trained)
+  return TrainState(
+    step=jax.ShapeDtypeStruct((), jnp.int32, sharding=partition.sharding()),
+    trained=trained,
+    optimizer=jax.tree_util.tree_map_with_path(place, kept),
+  )

@@ -1,0 +1,28 @@
+r"""Trains a small base from nothing.
+
+    python -m launch.make_base --config=configs/tiny_base.py \
+      --workdir=runs/tiny_base
+"""
+
+from absl import app, flags, logging
+from etils import epath
+from ml_collections import config_flags
+
+from launch import errors
+from tooldev_jax import config, pretrain
+
+_CONFIG = config_flags.DEFINE_config_file("config", None, "What to train.")
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
+
+
+def main(_) -> None:
+  logging.set_verbosity(logging.INFO)
+  with errors.shown_plainly():
+    settings = config.build(pretrain.PretrainConfig, _CONFIG.value)
+    folder = pretrain.make_base(settings, epath.Path(_WORKDIR.value))
+  logging.info("The base is in %s", folder)
+
+
+if __name__ == "__main__":
+  flags.mark_flags_as_required(["config", "workdir"])
+  app.run(main)

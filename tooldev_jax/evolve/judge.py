@@ -1,0 +1,130 @@
+"""From raw samples to a verdict: parse, check, vote.
+
+Votes are cast on canonical calls, not on strings, so that `f(a=1, b=2)` and
+`f(b=2, a=1)` are one candidate. What is trained on is the winner's most
+frequent raw text, so the model keeps its own way of writing.
+"""
+
+import dataclasses
+import enum
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from tooldev_jax.evolve.config import EvolveConfig
+from tooldev_jax.tools import canonical, checks
+from tooldev_jax.tools.formats import CallFormat, ParseError
+from tooldev_jax.tools.vocabulary import Call, Tool
+
+
+class Fate(enum.StrEnum):
+  """Why a query was kept or dropped."""
+
+  KEPT = "kept"
+  TOOLS_UNREADABLE = "tools_unreadable"
+  TOOLS_UNSOUND = "tools_unsound"
+  PROMPT_TOO_LONG = "prompt_too_long"
+  NO_VALID_CALL = "no_valid_call"
+  NO_MAJORITY = "no_majority"
+  TOO_EASY = "too_easy"
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+  """One sampled answer.
+
+  Attributes:
+    text: as sampled.
+    finished: whether it stopped by itself.
+    reason: "" when valid, else why it does not vote.
+    calls: as parsed; empty unless valid.
+    key: canonical form that votes are counted on; "" unless valid.
+  """
+
+  text: str
+  finished: bool
+  reason: str = ""
+  calls: tuple[Call, ...] = ()
+  key: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Vote:
+  """The outcome of one vote.
+
+  Attributes:
+    fate: KEPT, NO_VALID_CALL, NO_MAJORITY or TOO_EASY.
+    share: of the winner among all samples, whether valid or not.
+    text: the winner's most frequent raw text; "" without a winner.
+    calls: of that text.
+    reasons: why samples did not vote, and how many.
+  """
+
+  fate: Fate
+  share: float
+  text: str
+  calls: tuple[Call, ...]
+  reasons: dict[str, int]
+
+  def to_json(self) -> dict[str, Any]:
+    """For the ledger."""
+    return {
+      "share": self.share,
+      "text": self.text,
+      "calls": [call.to_json() for call in self.calls],
+      "reasons": self.reasons,
+    }
+
+
+def read_sample(
+  text: str,
+  finished: bool,
+  tools: Sequence[Tool],
+  query: str,
+  call_format: CallFormat,
+  grounded: bool,
+) -> Sample:
+  """Parses and checks one answer to (query, tools)."""
+  if not finished:
+    return Sample(text, finished, "unfinished")
+  try:
+    calls = call_format.parse(text).calls
+  except ParseError as error:
+    return Sample(text, finished, f"malformed:{error.reason}")
+  if not calls:
+    return Sample(text, finished, "no_call")
+  for call in calls:
+    findings = checks.check_call(call, tools)
+    if findings:
+      return Sample(text, finished, f"misfit:{findings[0].reason}")
+    if grounded:
+      tool = next(t for t in tools if t.name == call.name)
+      findings = checks.check_grounded(call, tool, query)
+      if findings:
+        return Sample(text, finished, f"ungrounded:{findings[0].reason}")
+  key = canonical.canonical_key(calls, tools)
+  return Sample(text, finished, "", calls, key)
+
+
+def vote(samples: Sequence[Sample], config: EvolveConfig) -> Vote:
+  """The majority among `samples`; ties go to the earliest sampled.
+
+  Args:
+    samples: all that were sampled for one (query, tools); at least one.
+    config: `min_vote_share` and `max_vote_share`.
+  """
+  reasons = dict(sorted(Counter(s.reason for s in samples if s.reason).items()))
+  counts = Counter(s.key for s in samples if not s.reason)
+  if not counts:
+    return Vote(Fate.NO_VALID_CALL, 0.0, "", (), reasons)
+  key, votes = counts.most_common(1)[0]
+  share = votes / len(samples)
+  winners = [s for s in samples if s.key == key]
+  text = Counter(s.text for s in winners).most_common(1)[0][0]
+  calls = next(s.calls for s in winners if s.text == text)
+  fate = Fate.KEPT
+  if share < config.min_vote_share:
+    fate = Fate.NO_MAJORITY
+  elif share > config.max_vote_share:
+    fate = Fate.TOO_EASY
+  return Vote(fate, share, text, calls, reasons)

@@ -6,6 +6,7 @@ shapes, the shardings, new parameters, and the names in a Hugging Face
 checkpoint.
 """
 
+import dataclasses
 import functools
 from typing import Any
 
@@ -13,7 +14,11 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from tooldev_jax.models.config import AttentionSpec, DecoderConfig
+from tooldev_jax.models.config import (
+  AttentionSpec,
+  DecoderConfig,
+  LayerGroup,
+)
 from tooldev_jax.models.lora import LoraConfig
 from tooldev_jax.models.transformer import Decoder
 from tooldev_jax.parallel.sharding import Partition
@@ -84,3 +89,71 @@ def init_adapter(
 ) -> Any:
   """A new float32 adapter: A normal, B zero."""
   return _make(config, lora, key, jnp.float32, "lora", partition)
+
+
+@dataclasses.dataclass(frozen=True)
+class StackedLeaf:
+  """One parameter array of ours and the checkpoint tensors it is made of.
+
+  Attributes:
+    path: keys down the tree, such as ("blocks_0", ..., "q_proj", "kernel").
+    shape: our shape; [blocks, ...] if `stacked`.
+    stacked: whether the first axis counts the blocks.
+    transposed: whether the tensors are [outputs, inputs] to our [in, out].
+    names: the tensors, one a block, or one in all.
+  """
+
+  path: tuple[str, ...]
+  shape: tuple[int, ...]
+  stacked: bool
+  transposed: bool
+  names: tuple[str, ...]
+
+  @property
+  def tensor_shape(self) -> tuple[int, ...]:
+    """The shape of each of the checkpoint's tensors."""
+    shape = self.shape[1:] if self.stacked else self.shape
+    return shape[::-1] if self.transposed else shape
+
+
+def stacked_leaves(config: DecoderConfig) -> tuple[StackedLeaf, ...]:
+  """Every base parameter with its names in a Hugging Face checkpoint."""
+  declared = nn.meta.unbox(declare(config)["params"])
+  groups = {group.name: group for group in config.groups}
+  leaves = []
+  for keys, leaf in jax.tree_util.tree_leaves_with_path(declared):
+    path = tuple(key.key for key in keys)
+    group = groups.get(path[0])
+    names = tuple(
+      _tensor_name(path, group, repeat)
+      for repeat in range(group.repeats if group else 1)
+    )
+    leaves.append(
+      StackedLeaf(
+        path, leaf.shape, group is not None, path[-1] == "kernel", names
+      )
+    )
+  return tuple(leaves)
+
+
+def module_name(path: tuple[str, ...], group: LayerGroup, repeat: int) -> str:
+  """The checkpoint's name of a module in the `repeat`-th block of a group.
+
+  Args:
+    path: (group, "layer_<place in the block>", module...).
+    group: the group.
+    repeat: which repeat of its block.
+  """
+  place = int(path[1].removeprefix("layer_"))
+  index = group.first + repeat * len(group.layers) + place
+  return ".".join(("model", "layers", str(index), *path[2:]))
+
+
+def _tensor_name(
+  path: tuple[str, ...], group: LayerGroup | None, repeat: int
+) -> str:
+  kind = "bias" if path[-1] == "bias" else "weight"
+  if group is not None:
+    return f"{module_name(path[:-1], group, repeat)}.{kind}"
+  module = ".".join(path[:-1])
+  return f"{module}.{kind}" if module == "lm_head" else f"model.{module}.{kind}"

@@ -30,7 +30,7 @@ GEMMA2 = Family(
   },
   fixed={
     "attention_dropout": 0.0,
-    "use_bidirectional_attention": False,
+    "use_bidirectional_attention": None,
     # A second name of the activation, which transformers writes and ignores.
     "hidden_act": "gelu_pytorch_tanh",
   },

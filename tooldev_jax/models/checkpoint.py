@@ -1,0 +1,360 @@
+"""Base models in and out of Hugging Face folders.
+
+Loading goes leaf by leaf: the tensors of one stacked parameter are read into
+one host array, placed on the devices, and the host array is dropped. The host
+never holds more than the largest such array beside what the devices hold.
+"""
+
+import concurrent.futures
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from etils import epath
+from flax import linen as nn
+from flax import traverse_util
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, Sharding, SingleDeviceSharding
+
+from tooldev_jax import storage
+from tooldev_jax.errors import UserError
+from tooldev_jax.models.config import DecoderConfig
+from tooldev_jax.models.parameters import StackedLeaf, declare, stacked_leaves
+from tooldev_jax.models.tensor_file import (
+  CODES,
+  DTYPES,
+  TensorEntry,
+  bytes_of,
+  digest,
+  group_by_size,
+  read_header,
+  write_tensors,
+)
+from tooldev_jax.parallel.sharding import (
+  TRAIN_RULES,
+  Partition,
+  ShardingRules,
+)
+
+INDEX = "model.safetensors.index.json"
+SINGLE = "model.safetensors"
+
+# A thread reads and turns this much at a time.
+_CHUNK = 8 << 20
+# Turning a matrix in strips this high is twice as fast as in one go.
+_STRIP = 128
+_MAX_SHARD = 1 << 30
+_THREADS = min(8, os.cpu_count() or 1)
+# Written by old exporters and recomputed from the config by everyone.
+_DERIVED = (".rotary_emb.inv_freq", ".masked_bias", ".attn.bias")
+
+
+@dataclasses.dataclass(frozen=True)
+class Loaded:
+  """A base model.
+
+  Attributes:
+    config: its shape.
+    params: its parameters, on the devices.
+    fingerprint: hash of config and tensors as the files hold them, whatever
+      the mesh and the dtype they were loaded in.
+    folder: where it came from; tokenizer and generation config lie there.
+  """
+
+  config: DecoderConfig
+  params: Any
+  fingerprint: str
+  folder: epath.Path
+
+
+def resolve_folder(folder_or_id: str | epath.PathLike) -> epath.Path:
+  """A local (or gs://) folder as it is; a hub id as its downloaded snapshot.
+
+  Raises:
+    UserError: neither a folder nor a model the hub gives us; says what to do.
+  """
+  folder = epath.Path(folder_or_id)
+  if folder.is_dir():
+    return folder
+  name = os.fspath(folder_or_id)
+  if name.count("/") != 1 or name.startswith((".", "~")):
+    raise UserError(
+      f"{name}: no such folder, and not a hub id such as Qwen/Qwen2.5-1.5B."
+    )
+  # Here, because everything but a hub id works without the package.
+  import huggingface_hub
+  from huggingface_hub import errors as hub_errors
+
+  try:
+    return epath.Path(
+      huggingface_hub.snapshot_download(
+        name, allow_patterns=["*.json", "*.safetensors", "*.model", "*.jinja"]
+      )
+    )
+  except (
+    hub_errors.HfHubHTTPError,
+    hub_errors.LocalEntryNotFoundError,
+    hub_errors.HFValidationError,
+    OSError,
+  ) as e:
+    raise UserError(
+      f"{name}: cannot be fetched from the Hugging Face hub ({e}). Where "
+      "there is no network, download it elsewhere with `hf download "
+      f"{name} --local-dir FOLDER`, copy the folder here and give its path; "
+      "for a gated model, log in with `hf auth login` first."
+    ) from e
+
+
+def read_config(folder: epath.PathLike) -> DecoderConfig:
+  """The config of a model folder."""
+  path = epath.Path(folder) / "config.json"
+  try:
+    fields = storage.read_json(path)
+  except FileNotFoundError as e:
+    raise UserError(f"{path}: no such file; not a model folder.") from e
+  except json.JSONDecodeError as e:
+    raise UserError(f"{path}: not JSON ({e}).") from e
+  return DecoderConfig.from_hf(fields, os.fspath(path))
+
+
+def load_model(
+  folder_or_id: str | epath.PathLike,
+  mesh: Mesh | None = None,
+  rules: ShardingRules = TRAIN_RULES,
+  dtype: Any = None,
+) -> Loaded:
+  """Loads a base model straight into its place on the devices.
+
+  Args:
+    folder_or_id: folder with config.json and safetensors, or a hub id.
+    mesh: the devices; None puts everything on the default device.
+    rules: how the model is split over the mesh.
+    dtype: dtype of the parameters; None keeps the checkpoint's.
+
+  Raises:
+    UserError: unsupported config; missing, extra or mis-shaped tensors.
+  """
+  folder = resolve_folder(folder_or_id)
+  config = read_config(folder)
+  entries = _entries(folder)
+  leaves = stacked_leaves(config)
+  _check(folder, config, leaves, entries)
+  shardings = _shardings(config, mesh, rules)
+  flat: dict[tuple[str, ...], jax.Array] = {}
+  digests: dict[str, str] = {}
+  with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
+    for leaf in leaves:
+      parts = [entries[name] for name in leaf.names]
+      host = np.empty(leaf.shape, dtype or parts[0].np_dtype)
+      slots = host if leaf.stacked else host[None]
+      read = pool.map(
+        lambda part, slot, turn=leaf.transposed: _read_into(part, slot, turn),
+        parts,
+        slots,
+      )
+      digests.update(zip(leaf.names, read, strict=True))
+      flat[leaf.path] = _place(host, shardings[leaf.path])
+      del host, slots
+  params = traverse_util.unflatten_dict(flat)
+  return Loaded(config, params, _fingerprint(config, digests), folder)
+
+
+def _entries(folder: epath.Path) -> dict[str, TensorEntry]:
+  """Every tensor of a folder, from the index or the single file."""
+  index = folder / INDEX
+  if not index.exists():
+    if not (folder / SINGLE).exists():
+      found = sorted(p.name for p in folder.iterdir())
+      raise UserError(
+        f"{folder}: neither {SINGLE} nor {INDEX} there; found: "
+        f"{', '.join(found) or 'nothing'}. Only safetensors are read."
+      )
+    return read_header(folder / SINGLE)
+  weight_map = storage.read_json(index)["weight_map"]
+  entries: dict[str, TensorEntry] = {}
+  for file in sorted(set(weight_map.values())):
+    if file != epath.Path(file).name:
+      raise UserError(f"{index}: {file!r} is not a file name.")
+    entries.update(read_header(folder / file))
+  absent = sorted(set(weight_map) - set(entries))
+  if absent:
+    raise UserError(f"{index}: lists {_some(absent)}, in none of its files.")
+  return entries
+
+
+def _check(
+  folder: epath.Path,
+  config: DecoderConfig,
+  leaves: tuple[StackedLeaf, ...],
+  entries: Mapping[str, TensorEntry],
+) -> None:
+  """Refuses tensors that are missing, extra or of another shape, by name."""
+  wanted = {name: leaf for leaf in leaves for name in leaf.names}
+  extra = {
+    name for name in set(entries) - set(wanted) if not name.endswith(_DERIVED)
+  }
+  if config.tie_embeddings and "lm_head.weight" in extra:
+    head, table = (
+      entries["lm_head.weight"],
+      entries["model.embed_tokens.weight"],
+    )
+    if head.read().tobytes() != table.read().tobytes():
+      raise UserError(
+        f"{folder}: tie_word_embeddings is true, but lm_head.weight differs "
+        "from model.embed_tokens.weight."
+      )
+    extra.remove("lm_head.weight")
+  problems = [
+    f"{what}: {_some(sorted(names))}"
+    for what, names in (
+      ("missing", set(wanted) - set(entries)),
+      ("extra", extra),
+    )
+    if names
+  ]
+  shaped = [
+    f"{name} is {list(entries[name].shape)}, not {list(leaf.tensor_shape)}"
+    for name, leaf in wanted.items()
+    if name in entries and entries[name].shape != leaf.tensor_shape
+  ]
+  if shaped:
+    problems.append(f"mis-shaped: {_some(shaped)}")
+  for leaf in leaves:
+    dtypes = {entries[name].dtype for name in leaf.names if name in entries}
+    unknown = sorted(dtypes - set(DTYPES))
+    if unknown or len(dtypes) > 1:
+      problems.append(
+        f"{leaf.names[0]} and its like are {', '.join(sorted(dtypes))}; one "
+        f"of {', '.join(DTYPES)} is supported"
+      )
+  if problems:
+    raise UserError(
+      f"{folder}: the tensors do not fit config.json. {'; '.join(problems)}."
+    )
+
+
+def _some(names: list[str], most: int = 6) -> str:
+  more = f" and {len(names) - most} more" if len(names) > most else ""
+  return ", ".join(names[:most]) + more
+
+
+def _shardings(
+  config: DecoderConfig, mesh: Mesh | None, rules: ShardingRules
+) -> dict[tuple[str, ...], Sharding]:
+  declared = declare(config)["params"]
+  if mesh is not None:
+    tree = Partition(mesh, rules).shardings(declared)
+  else:
+    here = SingleDeviceSharding(jnp.zeros(()).device)
+    tree = jax.tree.map(lambda _: here, nn.meta.unbox(declared))
+  return traverse_util.flatten_dict(tree)
+
+
+def _read_into(entry: TensorEntry, slot: np.ndarray, turn: bool) -> str:
+  """Fills `slot` with a tensor (transposed if `turn`); returns its digest."""
+
+  def turned() -> Iterator[memoryview]:
+    for start, rows in entry.chunks(_CHUNK):
+      if turn:
+        for i in range(0, len(rows), _STRIP):
+          strip = rows[i : i + _STRIP]
+          slot[:, start + i : start + i + len(strip)] = strip.T
+      else:
+        slot[start : start + len(rows)] = rows
+      yield bytes_of(rows)
+
+  return digest(entry.dtype, turned())
+
+
+def _place(host: np.ndarray, sharding: Sharding) -> jax.Array:
+  """Puts each device's part of `host` there, and waits until it is."""
+  if isinstance(sharding, NamedSharding):
+    array = jax.make_array_from_callback(
+      host.shape, sharding, lambda index: host[index]
+    )
+  else:
+    array = jax.device_put(host, sharding)
+  return array.block_until_ready()
+
+
+def _fingerprint(config: DecoderConfig, digests: Mapping[str, str]) -> str:
+  """One hash over config and tensors, independent of files and sharding."""
+  shape = dataclasses.asdict(dataclasses.replace(config, extra="{}"))
+  text = storage.dumps([shape, sorted(digests.items())])
+  return hashlib.sha256(text.encode()).hexdigest()
+
+
+def save_model(
+  params: Any,
+  config: DecoderConfig,
+  folder: epath.PathLike,
+  max_shard_bytes: int = _MAX_SHARD,
+) -> str:
+  """Writes parameters as a folder that transformers loads.
+
+  config.json is written last, so a folder cut short is not a model folder.
+  In a run of several processes all call this; the first one writes.
+
+  Args:
+    params: parameters, as `load_model` and `init_params` give them.
+    config: their shape.
+    folder: where to; a model that lies there is replaced.
+    max_shard_bytes: largest safetensors file.
+
+  Returns:
+    The fingerprint that `load_model` will give for the folder.
+  """
+  folder = epath.Path(folder)
+  flat = traverse_util.flatten_dict(params)
+  leaves = stacked_leaves(config)
+  writes = jax.process_index() == 0
+  if writes:
+    folder.mkdir(parents=True, exist_ok=True)
+    for stale in ("config.json", INDEX):
+      (folder / stale).unlink(missing_ok=True)
+  places = {
+    name: (leaf, i) for leaf in leaves for i, name in enumerate(leaf.names)
+  }
+  sizes = {
+    name: flat[leaf.path].nbytes // len(leaf.names)
+    for name, (leaf, _) in places.items()
+  }
+  groups = group_by_size(sizes, max_shard_bytes)
+  digests, weight_map = {}, {}
+  for number, group in enumerate(groups, start=1):
+    file = SINGLE
+    if len(groups) > 1:
+      file = f"model-{number:05d}-of-{len(groups):05d}.safetensors"
+    tensors = {}
+    for name in group:
+      leaf, i = places[name]
+      tensors[name] = tensor_of(flat[leaf.path], leaf, i)
+      code = CODES[tensors[name].dtype]
+      digests[name] = digest(code, [bytes_of(tensors[name])])
+      weight_map[name] = file
+    if writes:
+      write_tensors(folder / file, tensors)
+  if writes:
+    if len(groups) > 1:
+      total = {"total_size": sum(sizes.values())}
+      index = {"metadata": total, "weight_map": weight_map}
+      storage.write_json(folder / INDEX, index)
+    dtype = str(next(iter(flat.values())).dtype)
+    fields = config.to_hf() | {"torch_dtype": dtype, "dtype": dtype}
+    storage.write_json(folder / "config.json", fields)
+  return _fingerprint(config, digests)
+
+
+def tensor_of(array: jax.Array, leaf: StackedLeaf, i: int) -> np.ndarray:
+  """The `i`-th checkpoint tensor inside one of our parameters, on the host."""
+  part = array[i] if leaf.stacked else array
+  if not part.is_fully_addressable:
+    part = multihost_utils.process_allgather(part, tiled=True)
+  tensor = np.asarray(part)
+  return np.ascontiguousarray(tensor.T) if leaf.transposed else tensor

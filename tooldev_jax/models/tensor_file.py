@@ -1,0 +1,154 @@
+"""The safetensors format: a JSON header, then the tensors' bytes.
+
+Read and written here rather than through a package, because loading needs to
+read a tensor in pieces, as bfloat16, without mapping the file (mapped pages
+would count as memory) and to hash the same bytes on the way.
+Source of the format: huggingface/safetensors, README, "Format".
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+from etils import epath
+
+from tooldev_jax import storage
+from tooldev_jax.errors import UserError
+
+DTYPES: dict[str, np.dtype[Any]] = {
+  "F32": np.dtype(np.float32),
+  "F16": np.dtype(np.float16),
+  "BF16": np.dtype(ml_dtypes.bfloat16),
+}
+CODES = {dtype: code for code, dtype in DTYPES.items()}
+
+# Headers of real checkpoints stay under 1 MB; a length beyond this is damage.
+_MAX_HEADER = 100 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class TensorEntry:
+  """One tensor in one file.
+
+  Attributes:
+    path: the file.
+    dtype: the format's name of the dtype.
+    shape: the tensor's shape.
+    offset: first byte in the file.
+  """
+
+  path: epath.Path
+  dtype: str
+  shape: tuple[int, ...]
+  offset: int
+
+  @property
+  def np_dtype(self) -> np.dtype[Any]:
+    """The NumPy dtype; raises UserError for one that is not supported."""
+    if self.dtype not in DTYPES:
+      raise UserError(
+        f"{self.path}: dtype {self.dtype} is not supported; "
+        f"supported: {', '.join(DTYPES)}."
+      )
+    return DTYPES[self.dtype]
+
+  @property
+  def num_bytes(self) -> int:
+    return math.prod(self.shape) * self.np_dtype.itemsize
+
+  def chunks(self, max_bytes: int) -> Iterator[tuple[int, np.ndarray]]:
+    """The tensor in runs of rows: (first row, rows [n, ...])."""
+    rows = self.shape[0] if self.shape else 1
+    row_bytes = self.num_bytes // max(rows, 1)
+    step = max(1, max_bytes // max(row_bytes, 1))
+    with self.path.open("rb") as f:
+      f.seek(self.offset)
+      for start in range(0, rows, step):
+        count = min(step, rows - start)
+        data = f.read(count * row_bytes)
+        if len(data) < count * row_bytes:
+          raise UserError(f"{self.path}: the file ends inside a tensor.")
+        block = np.frombuffer(data, self.np_dtype)
+        yield start, block.reshape((count, *self.shape[1:]))
+
+  def read(self) -> np.ndarray:
+    """The whole tensor."""
+    blocks = [block for _, block in self.chunks(1 << 62)]
+    return blocks[0].reshape(self.shape)
+
+
+def read_header(path: epath.Path) -> dict[str, TensorEntry]:
+  """Names and places of a file's tensors; raises UserError if damaged."""
+  try:
+    with path.open("rb") as f:
+      length = int.from_bytes(f.read(8), "little")
+      if not 2 <= length <= _MAX_HEADER:
+        raise ValueError(f"header of {length} bytes")
+      header = json.loads(f.read(length))
+    entries = {}
+    for name, entry in header.items():
+      if name != "__metadata__":
+        start, end = entry["data_offsets"]
+        shape = tuple(entry["shape"])
+        entries[name] = TensorEntry(
+          path, entry["dtype"], shape, 8 + length + start
+        )
+        if entry["dtype"] in DTYPES and entries[name].num_bytes != end - start:
+          raise ValueError(f"{name} has {end - start} bytes for {shape}")
+  except FileNotFoundError as e:
+    raise UserError(f"{path}: no such file.") from e
+  except (ValueError, KeyError, TypeError, AttributeError) as e:
+    raise UserError(f"{path}: not a whole safetensors file ({e}).") from e
+  return entries
+
+
+def write_tensors(path: epath.Path, tensors: Mapping[str, np.ndarray]) -> None:
+  """Writes tensors as one file, atomically; the order given is kept."""
+  header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+  offset = 0
+  for name, tensor in tensors.items():
+    header[name] = {
+      "dtype": CODES[tensor.dtype],
+      "shape": list(tensor.shape),
+      "data_offsets": [offset, offset + tensor.nbytes],
+    }
+    offset += tensor.nbytes
+  text = json.dumps(header, separators=(",", ":")).encode()
+  # Readers map the file: the data must start at a multiple of 8.
+  text += b" " * (-len(text) % 8)
+  pieces: list[bytes | memoryview] = [len(text).to_bytes(8, "little"), text]
+  pieces += [bytes_of(tensor) for tensor in tensors.values()]
+  storage.write_bytes(path, b"".join(pieces))
+
+
+def bytes_of(tensor: np.ndarray) -> memoryview:
+  """A tensor's bytes in C order, not copied if they lie so."""
+  return np.ascontiguousarray(tensor).reshape(-1).view(np.uint8).data
+
+
+def digest(dtype: str, chunks: Iterable[memoryview]) -> str:
+  """Names a tensor's content: its dtype and the SHA-256 of its bytes."""
+  sha256 = hashlib.sha256()
+  for chunk in chunks:
+    sha256.update(chunk)
+  return f"{dtype}:{sha256.hexdigest()}"
+
+
+def group_by_size(
+  sizes: Mapping[str, int], max_bytes: int
+) -> Sequence[tuple[str, ...]]:
+  """Cuts names, in order, into groups of at most `max_bytes` (or of one)."""
+  groups: list[list[str]] = []
+  room = -1
+  for name, size in sizes.items():
+    if size > room:
+      groups.append([])
+      room = max_bytes
+    groups[-1].append(name)
+    room -= size
+  return [tuple(group) for group in groups]

@@ -1,0 +1,575 @@
+"""The tables of a report, apart from where they are drawn.
+
+Each function makes one table of a `RunSummary`, or None where the run has
+nothing for it. HTML, Markdown and the terminal draw the same tables, so they
+cannot disagree.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+
+from tooldev_jax.evaluate import bfcl_cases, wording
+from tooldev_jax.evaluate.intervals import Comparison, Figure
+from tooldev_jax.evaluate.metrics import OUTCOMES, CallScores, CategoryScores
+from tooldev_jax.evaluate.summary import RunSummary, StageSummary
+
+PLAIN, FINAL, REJECTED, GARBAGE = "plain", "final", "rejected", "garbage"
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+  """Cells of text; the first names the row. `kind` says how to draw it."""
+
+  cells: tuple[str, ...]
+  kind: str = PLAIN
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+  """A table.
+
+  Attributes:
+    title: what it shows.
+    columns: headings; the first column is text, the others are figures unless
+      named in `texts`.
+    rows: all with as many cells as there are columns.
+    note: how to read it.
+    texts: indices of further columns that are text.
+  """
+
+  title: str
+  columns: tuple[str, ...]
+  rows: tuple[Row, ...]
+  note: str = ""
+  texts: tuple[int, ...] = ()
+
+  def __post_init__(self) -> None:
+    for row in self.rows:
+      if len(row.cells) != len(self.columns):
+        raise ValueError(f"{self.title}: {row.cells} under {self.columns}")
+
+
+def _without_empty_columns(table: Table) -> Table:
+  """The same table without columns in which no row has a figure."""
+  kept = [
+    index
+    for index in range(len(table.columns))
+    if index == 0
+    or any(row.cells[index] not in ("", wording.NONE) for row in table.rows)
+  ]
+  return dataclasses.replace(
+    table,
+    columns=tuple(table.columns[i] for i in kept),
+    rows=tuple(
+      Row(tuple(row.cells[i] for i in kept), row.kind) for row in table.rows
+    ),
+    texts=tuple(kept.index(i) for i in table.texts if i in kept),
+  )
+
+
+def _kind(summary: RunSummary, stage: StageSummary) -> str:
+  if not stage.accepted:
+    return REJECTED
+  return FINAL if stage is summary.final else PLAIN
+
+
+def _label(stage: StageSummary) -> str:
+  return stage.name if stage.accepted else f"{stage.name} (rolled back)"
+
+
+def scores(summary: RunSummary) -> Table | None:
+  """Scores by stage and round, and what garbage would score."""
+  rows = [
+    Row(
+      (
+        _label(stage),
+        *_call_cells(stage.calls, stage.change),
+        wording.figure(stage.tools.usable if stage.tools else None),
+        wording.figure(stage.bfcl.ast if stage.bfcl else None),
+      ),
+      _kind(summary, stage),
+    )
+    for stage in summary.stages
+    if stage.calls or stage.tools or (stage.bfcl and not stage.bfcl.skipped)
+  ]
+  if not rows:
+    return None
+  if summary.garbage:
+    official = summary.garbage_bfcl.ast if summary.garbage_bfcl else None
+    cells = _call_cells(summary.garbage, None)
+    rows.append(
+      Row(("garbage", *cells, wording.NONE, wording.figure(official)), GARBAGE)
+    )
+  return _without_empty_columns(
+    Table(
+      "Scores by stage",
+      (
+        "stage",
+        "exact calls",
+        "change",
+        "names",
+        "argument F1",
+        "abstained",
+        "usable tools",
+        "BFCL AST",
+      ),
+      tuple(rows),
+      "Exact calls, names and argument F1 are over examples with gold calls."
+      " “Abstained” is the share without a call where no tool fits and is never"
+      " averaged with the rest: the garbage row, a model that emits no calls at"
+      " all, shows why. “Change” is in percentage points of exact calls against"
+      " the state the stage continued from, paired over the same examples, with"
+      " an exact McNemar test. Brackets are 95 % intervals.",
+    )
+  )
+
+
+def _call_cells(
+  calls: CallScores | None, change: Comparison | None
+) -> tuple[str, ...]:
+  overall = calls.overall if calls else None
+  none_fits = calls.irrelevance if calls else None
+  return (
+    wording.figure(overall.exact if overall else None),
+    (
+      f"{wording.points(change.delta)}, {wording.p_value(change.p_value)}"
+      if change
+      else wording.NONE
+    ),
+    wording.figure(overall.names if overall else None),
+    wording.figure(overall.f1 if overall else None),
+    wording.figure(none_fits.exact if none_fits else None),
+  )
+
+
+def categories(summary: RunSummary) -> Table | None:
+  """Exact calls of each category, stage by stage."""
+  stages = [stage for stage in summary.stages if stage.calls]
+  names: list[str] = []
+  for stage in stages:
+    assert stage.calls is not None
+    names += [c.category for c in stage.calls.categories]
+  names = list(dict.fromkeys(names))
+  if not names:
+    return None
+  rows = []
+  for stage in stages:
+    assert stage.calls is not None
+    found = {c.category: c.exact for c in stage.calls.categories}
+    cells = tuple(wording.figure(found.get(name)) for name in names)
+    rows.append(Row((_label(stage), *cells), _kind(summary, stage)))
+  sizes = {
+    c.category: c.n for s in stages if s.calls for c in s.calls.categories
+  }
+  return Table(
+    "Exact calls by category",
+    ("stage", *(f"{_spaced(n)} (n = {sizes[n]})" for n in names)),
+    tuple(rows),
+    "In irrelevance, exact means that no call was made.",
+  )
+
+
+def final_detail(summary: RunSummary) -> Table | None:
+  """All figures of the final stage by category."""
+  final = summary.final
+  if final is None or final.calls is None:
+    return None
+  groups = [*final.calls.categories]
+  if final.calls.overall:
+    groups.append(final.calls.overall)
+  columns: Sequence[tuple[str, Callable[[CategoryScores], Figure | None]]] = (
+    ("exact", lambda c: c.exact),
+    ("names", lambda c: c.names),
+    ("argument precision", lambda c: c.precision),
+    ("argument recall", lambda c: c.recall),
+    ("argument F1", lambda c: c.f1),
+    ("parsed", lambda c: c.parsed),
+    ("under-call", lambda c: c.under_call),
+    ("over-call", lambda c: c.over_call),
+  )
+  return Table(
+    f"All figures of the final state ({final.name})",
+    ("category", "n", *(heading for heading, _ in columns)),
+    tuple(
+      Row(
+        (
+          "overall, calls fit"
+          if c.category == "overall"
+          else _spaced(c.category),
+          wording.count(c.n),
+          *(wording.figure(read(c)) for _, read in columns),
+        ),
+        FINAL if c.category == "overall" else PLAIN,
+      )
+      for c in groups
+    ),
+    "Under-call: a readable answer without any call where gold has some."
+    " Over-call: a call where none fits.",
+  )
+
+
+def outcomes(summary: RunSummary) -> Table | None:
+  """What became of the answers, stage by stage."""
+  stages = [stage for stage in summary.stages if stage.calls]
+  counted = [(stage, _outcomes(stage.calls)) for stage in stages if stage.calls]
+  names = [o for o in OUTCOMES if any(o in counts for _, counts in counted)]
+  if not names:
+    return None
+  return Table(
+    "What became of the answers",
+    ("stage", *names),
+    tuple(
+      Row(
+        (_label(stage), *(wording.count(counts.get(o, 0)) for o in names)),
+        _kind(summary, stage),
+      )
+      for stage, counts in counted
+    ),
+    "Each example counts once, under the first thing that went wrong.",
+  )
+
+
+def _outcomes(calls: CallScores) -> dict[str, int]:
+  total: dict[str, int] = {}
+  for group in calls.categories:
+    for outcome, n in group.outcomes.items():
+      total[outcome] = total.get(outcome, 0) + n
+  return total
+
+
+def tool_making(summary: RunSummary) -> Table | None:
+  """Tool making by stage."""
+  rows = [
+    Row(
+      (
+        _label(stage),
+        wording.count(t.n),
+        *(
+          wording.figure(f)
+          for f in (
+            t.parsed,
+            t.valid,
+            t.named,
+            t.parameters,
+            t.typed,
+            t.usable,
+            t.usable_by_name,
+          )
+        ),
+        f"{t.made_tools:.2f}",
+      ),
+      _kind(summary, stage),
+    )
+    for stage in summary.stages
+    if (t := stage.tools)
+  ]
+  if not rows:
+    return None
+  return Table(
+    "Making tools for a query",
+    (
+      "stage",
+      "n",
+      "parsed",
+      "valid",
+      "gold tool by name",
+      "parameters by name",
+      "… and type",
+      "usable",
+      "usable by name",
+      "tools an answer",
+    ),
+    tuple(rows),
+    "Usable: the tools are sound, and each gold call could be written with one"
+    " of them: every value finds a parameter that admits it, and no required"
+    " parameter stays empty. Values are placed by type, so it is an upper"
+    " bound; “usable by name” keeps gold's parameter names and is a lower one.",
+  )
+
+
+def rounds(summary: RunSummary) -> Table | None:
+  """Yield of each round."""
+  if not summary.rounds:
+    return None
+  meters = list(dict.fromkeys(m for r in summary.rounds for m in r.meters))
+  rows = []
+  for r in summary.rounds:
+    mean = sum(r.vote_shares) / len(r.vote_shares) if r.vote_shares else None
+    share = r.kept / r.queries if r.queries else None
+    rows.append(
+      Row(
+        (
+          r.name,
+          wording.count(r.queries),
+          f"{wording.count(r.kept)} ({wording.percent(share)})",
+          wording.percent(mean),
+          wording.figure(r.labels.values_exact if r.labels else None),
+          *(
+            wording.number(r.meters[m]) if m in r.meters else wording.NONE
+            for m in meters
+          ),
+          ("accepted" if r.accepted else "rolled back")
+          + (f": {r.verdict}" if r.verdict else ""),
+        ),
+        PLAIN if r.accepted else REJECTED,
+      )
+    )
+  columns = (
+    "round",
+    "queries",
+    "kept",
+    "mean vote share",
+    "label precision",
+    *meters,
+    "decision",
+  )
+  return _without_empty_columns(
+    Table(
+      "Rounds",
+      columns,
+      tuple(rows),
+      "Label precision: share of self-made labels whose values are exactly"
+      " gold's; gold of these queries is opened by evaluation only.",
+      (len(columns) - 1,),
+    )
+  )
+
+
+def fates(summary: RunSummary) -> Table | None:
+  """Why queries were kept or dropped, and samples had no vote."""
+  names = _in_order(r.fates for r in summary.rounds)
+  reasons = _in_order(r.sample_reasons for r in summary.rounds)
+  if not names:
+    return None
+  rows = [
+    Row(
+      (
+        _spaced(name),
+        *(wording.count(r.fates.get(name, 0)) for r in summary.rounds),
+      ),
+      FINAL if name == "kept" else PLAIN,
+    )
+    for name in names
+  ] + [
+    Row(
+      (
+        f"sample without vote: {_spaced(reason)}",
+        *(
+          wording.count(r.sample_reasons.get(reason, 0)) for r in summary.rounds
+        ),
+      )
+    )
+    for reason in reasons
+  ]
+  return Table(
+    "Kept and dropped, by reason",
+    ("reason", *(r.name for r in summary.rounds)),
+    tuple(rows),
+  )
+
+
+def _in_order(counts: Iterable[Iterable[str]]) -> list[str]:
+  return list(dict.fromkeys(name for each in counts for name in each))
+
+
+def labels(summary: RunSummary) -> Table | None:
+  """Precision of the self-made labels, round by round."""
+  rows = []
+  for r in summary.rounds:
+    if r.labels is None:
+      continue
+    found = r.labels
+    rows.append(
+      Row(
+        (
+          r.name,
+          wording.count(found.n),
+          wording.figure(found.values_exact),
+          wording.figure(found.calls),
+          wording.figure(found.value_precision),
+          wording.figure(found.value_recall),
+          wording.figure(found.names),
+        )
+      )
+    )
+    rows += [
+      Row(
+        (
+          f"— vote share {band.low:.3g} to {band.high:.3g}",
+          wording.count(band.values_exact.n),
+          wording.figure(band.values_exact),
+          *[wording.NONE] * 4,
+        )
+      )
+      for band in found.by_vote_share
+    ]
+  if not rows:
+    return None
+  return Table(
+    "How right the self-made labels are",
+    (
+      "round",
+      "labels",
+      "values exact",
+      "number of calls",
+      "value precision",
+      "value recall",
+      "tool names",
+    ),
+    tuple(rows),
+    "Made tools have names of their own, so labels are compared by the values"
+    " they fill in. The bands show whether agreement foretells rightness.",
+  )
+
+
+def bfcl(summary: RunSummary) -> Table | None:
+  """Official scores by category, stage by stage."""
+  columns = [
+    (_label(stage), stage.bfcl, _kind(summary, stage))
+    for stage in summary.stages
+    if stage.bfcl and not stage.bfcl.skipped
+  ]
+  if not columns:
+    return None
+  if summary.garbage_bfcl:
+    columns.append(("garbage", summary.garbage_bfcl, GARBAGE))
+  found = [
+    {c.category: c.accuracy for c in b.categories} for _, b, _ in columns
+  ]
+  rows = [
+    Row((_spaced(name), *(wording.figure(f.get(name)) for f in found)))
+    for name in bfcl_cases.CATEGORIES
+    if any(name in f for f in found)
+  ]
+  totals = (
+    ("all with gold calls (AST)", lambda b: wording.figure(b.ast)),
+    ("leaderboard, non-live AST", lambda b: wording.percent(b.non_live_ast)),
+    ("leaderboard, live AST", lambda b: wording.percent(b.live_ast)),
+    ("irrelevance, all", lambda b: wording.figure(b.irrelevance)),
+  )
+  rows += [
+    Row((name, *(read(b) for _, b, _ in columns)), FINAL)
+    for name, read in totals
+    if any(read(b) != wording.NONE for _, b, _ in columns)
+  ]
+  checkers = sorted({b.checker for _, b, _ in columns})
+  return Table(
+    "BFCL, official checker",
+    ("category", *(name for name, _, _ in columns)),
+    tuple(rows),
+    f"Judged in process by {', '.join(checkers)}. Irrelevance stands beside the"
+    " AST categories: an answer that cannot be decoded passes it.",
+  )
+
+
+def notices(summary: RunSummary) -> Table | None:
+  """What was skipped, cut or shortened, and why."""
+  rows = [
+    Row(
+      (
+        n.what,
+        f"{wording.count(n.count)} of {wording.count(n.of)}"
+        if n.of
+        else wording.count(n.count),
+        n.why,
+      )
+    )
+    for n in summary.notices
+  ]
+  for stage in summary.stages:
+    if stage.calls:
+      rows += _answer_notices(stage)
+    if stage.bfcl and stage.bfcl.skipped:
+      rows.append(Row((f"BFCL, {stage.name}", "all", stage.bfcl.skipped)))
+  if not rows:
+    return None
+  return Table(
+    "Skipped, cut and shortened",
+    ("what", "how many", "why"),
+    tuple(rows),
+    "Skipped and cut answers stay in every denominator.",
+    (2,),
+  )
+
+
+def _answer_notices(stage: StageSummary) -> list[Row]:
+  assert stage.calls is not None
+  groups = stage.calls.categories
+  n = sum(g.n for g in groups)
+  counted = (
+    (
+      "answers cut",
+      sum(g.cut for g in groups),
+      "the answer reached the token limit before it ended",
+    ),
+    (
+      "prompts shortened",
+      sum(g.truncated for g in groups),
+      "tools that are not called were dropped to fit the prompt",
+    ),
+    (
+      "examples skipped",
+      sum(g.skipped for g in groups),
+      "the prompt did not fit; they count as wrong",
+    ),
+  )
+  return [
+    Row(
+      (
+        f"{what}, {stage.name}",
+        f"{wording.count(k)} of {wording.count(n)}",
+        why,
+      )
+    )
+    for what, k, why in counted
+    if k
+  ]
+
+
+def training(summary: RunSummary) -> Table | None:
+  """What each stage trained on, and how long it took."""
+  seconds = summary.clock.seconds if summary.clock else {}
+  names = [s.name for s in summary.stages]
+  rows = [
+    Row(
+      (
+        _label(s),
+        wording.count(s.examples) if s.examples else wording.NONE,
+        wording.count(s.tokens) if s.tokens else wording.NONE,
+        wording.count(s.loss_steps[-1]) if s.loss_steps else wording.NONE,
+        f"{s.losses[-1]:.4f}" if s.losses else wording.NONE,
+        wording.duration(seconds[s.name])
+        if s.name in seconds
+        else wording.NONE,
+        s.note,
+      ),
+      _kind(summary, s),
+    )
+    for s in summary.stages
+  ]
+  rows += [
+    Row((name, *[wording.NONE] * 4, wording.duration(value), ""))
+    for name, value in seconds.items()
+    if name not in names
+  ]
+  table = _without_empty_columns(
+    Table(
+      "Stages",
+      (
+        "stage",
+        "examples",
+        "trained tokens",
+        "steps",
+        "last loss",
+        "wall time",
+        "note",
+      ),
+      tuple(rows),
+      texts=(6,),
+    )
+  )
+  return table if len(table.columns) > 1 else None
+
+
+def _spaced(name: str) -> str:
+  return name.replace("_", " ")

@@ -23,6 +23,7 @@ import collections
 import dataclasses
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -118,15 +119,32 @@ class EncodedSet:
 
   Attributes:
     encoded: the streams, in the views' order.
-    dropped: reason to number of views without a stream.
     tools_dropped: distractor tools left out, over all streams.
-    dropped_ids: reason to ids of the examples, for a look.
+    dropped_ids: reason to the ids of the examples of dropped views.
+    missing: kind of view to number of examples that have nothing for it.
   """
 
   encoded: tuple[Encoded, ...]
-  dropped: Mapping[str, int]
   tools_dropped: int
   dropped_ids: Mapping[str, tuple[str, ...]]
+  missing: Mapping[str, int] = dataclasses.field(default_factory=dict)
+
+  @property
+  def dropped(self) -> Mapping[str, int]:
+    """Reason to number of views that have no stream."""
+    return {reason: len(ids) for reason, ids in self.dropped_ids.items()}
+
+  def report(self) -> dict[str, Any]:
+    """Counts for a manifest."""
+    kinds = collections.Counter(stream.kind for stream in self.encoded)
+    return {
+      "streams": dict(sorted(kinds.items())),
+      "tokens": sum(len(stream.tokens) for stream in self.encoded),
+      "trained_tokens": sum(stream.num_trained for stream in self.encoded),
+      "dropped": dict(self.dropped),
+      "tools_dropped": self.tools_dropped,
+      "missing": dict(self.missing),
+    }
 
 
 @dataclasses.dataclass
@@ -193,7 +211,6 @@ class Encoder:
         faults[e.reason].append(draft.view.example_id)
     return EncodedSet(
       encoded=tuple(encoded),
-      dropped={reason: len(ids) for reason, ids in sorted(faults.items())},
       tools_dropped=sum(stream.dropped_tools for stream in encoded),
       dropped_ids={r: tuple(ids) for r, ids in sorted(faults.items())},
     )

@@ -1,0 +1,179 @@
+"""What a caller asks of the sampler, and what comes back."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from tooldev_jax.errors import UserError
+
+
+@dataclasses.dataclass(frozen=True)
+class SamplingParams:
+  """How to sample one prompt. The names are vLLM's.
+
+  Attributes:
+    n: samples of the prompt.
+    temperature: logits are divided by it; 0 takes the likeliest token.
+    top_p: keep the smallest set of likeliest tokens with this much mass.
+    top_k: keep the k likeliest tokens; 0 keeps all.
+    min_p: keep tokens at least this likely, relative to the likeliest.
+    max_new_tokens: length at which a sample ends if nothing else ends it.
+    expected_new_tokens: a length that few samples exceed, which sizes the
+      cache; 0 plans for `max_new_tokens`. Samples that grow beyond it cost
+      one more prefill each, so it is a matter of speed alone.
+    stop: texts that end a sample; the text of the sample ends before them.
+    stop_token_ids: tokens that end a sample, beside the model's own.
+    seed: the root of every random draw.
+    logprobs: return the model's log-probability of each sampled token, before
+      temperature and filters.
+    ignore_eos: do not end at the model's own stop tokens.
+  """
+
+  n: int = 1
+  temperature: float = 1.0
+  top_p: float = 1.0
+  top_k: int = 0
+  min_p: float = 0.0
+  max_new_tokens: int = 256
+  expected_new_tokens: int = 0
+  stop: tuple[str, ...] = ()
+  stop_token_ids: tuple[int, ...] = ()
+  seed: int = 0
+  logprobs: bool = False
+  ignore_eos: bool = False
+
+  def __post_init__(self):
+    for name, good, allowed in (
+      ("n", self.n >= 1, "1 or more"),
+      ("temperature", 0 <= self.temperature < np.inf, "0 or more"),
+      ("top_p", 0 < self.top_p <= 1, "above 0, at most 1"),
+      ("top_k", self.top_k >= 0, "0 (all) or more"),
+      ("min_p", 0 <= self.min_p <= 1, "from 0 to 1"),
+      ("max_new_tokens", self.max_new_tokens >= 1, "1 or more"),
+      ("expected_new_tokens", self.expected_new_tokens >= 0, "0 or more"),
+      ("stop", _texts(self.stop), "a sequence of non-empty strings"),
+      ("seed", 0 <= self.seed < 2**32, "from 0 to 2**32 - 1"),
+    ):
+      if not good:
+        found = getattr(self, name)
+        raise UserError(f"SamplingParams.{name} is {found!r}; it is {allowed}.")
+
+
+def _texts(stop: Sequence[str]) -> bool:
+  return not isinstance(stop, str) and all(
+    isinstance(text, str) and text for text in stop
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class SamplerConfig:
+  """Shapes and habits of the sampler; results do not depend on the habits.
+
+  Each (prompt bucket, tail bucket, lanes) in use is compiled once, so a few
+  buckets are better than many.
+
+  Attributes:
+    prompt_buckets: lengths that prompts are padded to, ascending. The largest
+      is the cache: no longer prompt is accepted.
+    tail_buckets: how many new tokens a lane may hold, ascending.
+    rows: lanes that decode together; slots = rows / lanes of a prompt.
+    max_lanes: samples of one prompt that share a slot; a prompt with more
+      takes several slots.
+    prefill_tokens: about how many prompt tokens are prefilled at once.
+    chunk: decode steps between two looks by the host (a habit).
+    ahead: chunks that are dispatched before the last one's flags are read;
+      -1 is 0 on CPU, where the host's gap costs less than the overrun, and 1
+      elsewhere (a habit).
+    unroll: whether decoding unrolls the layers; None does so on CPU only.
+    max_stop_ids: the most stop tokens a prompt may have, the model's included.
+    peak_flops: of one device, for the MFU; 0 looks the device up.
+  """
+
+  prompt_buckets: tuple[int, ...] = (128, 256, 512, 1024, 2048, 4096)
+  tail_buckets: tuple[int, ...] = (64, 128, 256, 512, 1024)
+  rows: int = 64
+  max_lanes: int = 16
+  prefill_tokens: int = 4096
+  chunk: int = 16
+  ahead: int = -1
+  unroll: bool | None = None
+  max_stop_ids: int = 8
+  peak_flops: float = 0.0
+
+  def __post_init__(self):
+    for name in ("prompt_buckets", "tail_buckets"):
+      buckets = getattr(self, name)
+      if not buckets or list(buckets) != sorted({b for b in buckets if b > 0}):
+        raise UserError(
+          f"SamplerConfig.{name} is {buckets!r}; it is one or more positive"
+          " lengths, ascending."
+        )
+    for name, least in (
+      ("rows", 1),
+      ("max_lanes", 1),
+      ("prefill_tokens", 1),
+      ("chunk", 1),
+      ("ahead", -1),
+      ("max_stop_ids", 1),
+    ):
+      if getattr(self, name) < least:
+        raise UserError(
+          f"SamplerConfig.{name} is {getattr(self, name)}; it is {least} or"
+          " more."
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+  """One answer.
+
+  Attributes:
+    token_ids: what was sampled, up to and with the token that ended it.
+    text: the tokens' text without the stop token or stop string; "" if the
+      sampler has no tokenizer.
+    finish_reason: "stop" or "length".
+    logprobs: one per token, if asked for.
+  """
+
+  token_ids: tuple[int, ...]
+  text: str
+  finish_reason: str
+  logprobs: tuple[float, ...] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class RequestOutput:
+  """All samples of one prompt.
+
+  Attributes:
+    index: the number i of the prompt, which its random draws depend on.
+    prompt_len: in tokens.
+    samples: n of them, in the order of j.
+  """
+
+  index: int
+  prompt_len: int
+  samples: tuple[Sample, ...]
+
+  def to_json(self) -> dict:
+    """A JSON object that `from_json` reads back without loss."""
+    return dataclasses.asdict(self)
+
+  @classmethod
+  def from_json(cls, row: dict) -> "RequestOutput":
+    """The output that `to_json` wrote."""
+    samples = tuple(
+      Sample(
+        token_ids=tuple(sample["token_ids"]),
+        text=sample["text"],
+        finish_reason=sample["finish_reason"],
+        logprobs=_tuple_or_none(sample["logprobs"]),
+      )
+      for sample in row["samples"]
+    )
+    return cls(row["index"], row["prompt_len"], samples)
+
+
+def _tuple_or_none(values: Sequence[float] | None) -> tuple[float, ...] | None:
+  return None if values is None else tuple(values)

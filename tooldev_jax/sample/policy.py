@@ -1,0 +1,163 @@
+"""From logits to a token, with every setting a traced value per row.
+
+A change of temperature, top-k, top-p or min-p therefore compiles nothing, and
+rows with different settings share a batch. Filters apply in this order:
+temperature, top-k, top-p (of what top-k leaves), min-p. They keep a token
+whole or drop it whole: tokens that tie with the last one kept are kept too.
+
+Shapes: B rows, V vocabulary.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from tooldev_jax.sample.params import SamplingParams
+
+# A field of a record that lives on the device, on the host while it is filled,
+# or nowhere while a program is lowered for it.
+Array = Any
+
+# Tokens are drawn in two steps, first a block of this many, then one of them.
+BLOCK = 128
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Policy:
+  """The settings of B rows, as arrays [B]."""
+
+  temperature: Array
+  top_p: Array
+  top_k: Array
+  min_p: Array
+
+  @classmethod
+  def of(cls, sampling: Sequence[SamplingParams]) -> "Policy":
+    """Stacks the settings of several prompts, as numpy arrays."""
+    column = lambda name, dtype: np.array(
+      [getattr(s, name) for s in sampling], dtype
+    )
+    return cls(
+      temperature=column("temperature", np.float32),
+      top_p=column("top_p", np.float32),
+      top_k=column("top_k", np.int32),
+      min_p=column("min_p", np.float32),
+    )
+
+
+def choose(
+  logits_BxV: jax.Array, key_B: jax.Array, policy: Policy
+) -> tuple[jax.Array, jax.Array]:
+  """Samples one token a row.
+
+  Args:
+    logits_BxV: the model's, float32.
+    key_B: one random key a row, used for this draw alone.
+    policy: the rows' settings.
+
+  Returns:
+    The tokens int32[B], and the model's own log-probability of each, before
+    temperature and filters, float32[B].
+  """
+  filtered = keep_likely(logits_BxV, policy)
+  token = jnp.where(
+    policy.temperature > 0,
+    draw(filtered, uniforms(key_B)),
+    jnp.argmax(logits_BxV, axis=-1).astype(jnp.int32),
+  )
+  chosen = jnp.take_along_axis(logits_BxV, token[:, None], axis=-1)[:, 0]
+  return token, chosen - jax.nn.logsumexp(logits_BxV, axis=-1)
+
+
+def keep_likely(logits_BxV: jax.Array, policy: Policy) -> jax.Array:
+  """Unnormalised probabilities [B, V] after temperature; 0 where filtered."""
+  temperature = jnp.where(policy.temperature > 0, policy.temperature, 1.0)
+  below_top = logits_BxV - jnp.max(logits_BxV, axis=-1, keepdims=True)
+  weights = jnp.exp(below_top / temperature[:, None])
+  weights = jax.lax.cond(
+    jnp.any(policy.top_k > 0), _top_k, lambda w, _: w, weights, policy.top_k
+  )
+  weights = jax.lax.cond(
+    jnp.any(policy.top_p < 1), _top_p, lambda w, _: w, weights, policy.top_p
+  )
+  # The likeliest token has weight 1, so min-p is a plain threshold.
+  return jnp.where(weights >= policy.min_p[:, None], weights, 0.0)
+
+
+def uniforms(key_B: jax.Array) -> jax.Array:
+  """The two draws [B, 2] in [0, 1) that decide a token."""
+  return jax.vmap(lambda key: jax.random.uniform(key, (2,)))(key_B)
+
+
+def draw(weights_BxV: jax.Array, uniform_Bx2: jax.Array) -> jax.Array:
+  """Inverts the cumulative distribution in two steps: block, then token.
+
+  One pass over the vocabulary and two random numbers a row; the Gumbel trick
+  needs V of them and is 15 times slower on a CPU. A token with weight 0 is
+  never drawn.
+  """
+  rows, vocab = weights_BxV.shape
+  padded = jnp.pad(weights_BxV, ((0, 0), (0, -vocab % BLOCK)))
+  blocks = padded.reshape(rows, -1, BLOCK)
+  block = _invert(jnp.sum(blocks, axis=-1), uniform_Bx2[:, 0])
+  within = jnp.take_along_axis(blocks, block[:, None, None], axis=1)[:, 0]
+  token = _invert(within, uniform_Bx2[:, 1])
+  return (block * BLOCK + token).astype(jnp.int32)
+
+
+def _invert(weights_BxN: jax.Array, uniform_B: jax.Array) -> jax.Array:
+  """The first index whose cumulative weight exceeds uniform x total."""
+  cumulative = jnp.cumsum(weights_BxN, axis=-1)
+  target = uniform_B[:, None] * cumulative[:, -1:]
+  return jnp.sum(cumulative <= target, axis=-1)
+
+
+def _top_k(weights_BxV: jax.Array, top_k_B: jax.Array) -> jax.Array:
+  """Keeps each row's k largest weights, and what ties with the k-th."""
+  vocab = weights_BxV.shape[-1]
+  k = jnp.where(top_k_B > 0, jnp.minimum(top_k_B, vocab), vocab)
+  count = lambda kept: jnp.sum(kept, axis=-1)
+  return _keep_largest(weights_BxV, lambda kept: count(kept) >= k)
+
+
+def _top_p(weights_BxV: jax.Array, top_p_B: jax.Array) -> jax.Array:
+  """Keeps the fewest largest weights that hold `top_p` of the mass."""
+  mass = lambda kept: jnp.sum(jnp.where(kept, weights_BxV, 0.0), axis=-1)
+  enough = top_p_B * jnp.sum(weights_BxV, axis=-1)
+  # Every weight is kept at 1: rounding of the sum must not drop the smallest.
+  return _keep_largest(
+    weights_BxV, lambda kept: mass(kept) >= enough, top_p_B >= 1
+  )
+
+
+def _keep_largest(
+  weights_BxV: jax.Array,
+  enough: Callable[[jax.Array], jax.Array],
+  keep_all_B: jax.Array | bool = False,
+) -> jax.Array:
+  """Zeroes all but the weights above the highest threshold that is `enough`.
+
+  A binary search over the bits of the weights, which order as integers since
+  no weight is negative: exact, without a sort.
+  """
+  bits = jax.lax.bitcast_convert_type(weights_BxV, jnp.int32)
+  top = jnp.max(bits, axis=-1)
+
+  def narrow(bounds):
+    low, high = bounds  # `low` is enough, `high` is not
+    middle = low + (high - low) // 2
+    good = enough(bits >= middle[:, None])
+    return jnp.where(good, middle, low), jnp.where(good, high, middle)
+
+  low, _ = jax.lax.while_loop(
+    lambda bounds: jnp.any(bounds[1] - bounds[0] > 1),
+    narrow,
+    (jnp.zeros_like(top), top + 1),
+  )
+  low = jnp.where(keep_all_B, 0, low)
+  return jnp.where(bits >= low[:, None], weights_BxV, 0.0)

@@ -6,7 +6,7 @@ and local references. This module gives one reading of those for all that
 compare or check calls. Nothing is ever fetched.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from tooldev_jax.tools.jsontext import Json
 
@@ -41,6 +41,7 @@ TYPE_ALIASES: Mapping[str, str | None] = {
 }
 
 _MAX_REFERENCES = 32
+_MAX_ALTERNATIVES = 256
 
 Schema = Mapping[str, Json]
 
@@ -119,6 +120,30 @@ def _parts(schema: Schema, root: Schema) -> Iterator[Schema]:
         ]
         if len(real) == 1:
           pending.append(real[0])
+
+
+def alternatives(described: Iterable[Json], root: Schema) -> list[Schema]:
+  """All schemas that hold, or may hold, where each of `described` holds.
+
+  References, `allOf` and every branch of `anyOf`, `oneOf` and `if` are
+  followed, up to a bound; each schema is listed once.
+  """
+  pending = list(described)
+  found: list[Schema] = []
+  seen: set[int] = set()
+  while pending and len(found) < _MAX_ALTERNATIVES:
+    part = pending.pop(0)
+    if not isinstance(part, Mapping) or id(part) in seen:
+      continue
+    seen.add(id(part))
+    found.append(part)
+    if isinstance(part.get("$ref"), str):
+      pending.append(lookup(part["$ref"], root))
+    for key in ("allOf", "anyOf", "oneOf"):
+      if isinstance(part.get(key), list):
+        pending.extend(part[key])
+    pending.extend(part[key] for key in ("then", "else") if key in part)
+  return found
 
 
 def lookup(reference: str, root: Json) -> Json:

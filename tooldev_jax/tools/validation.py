@@ -1,0 +1,205 @@
+"""`jsonschema`, made safe for schemas and values from strangers.
+
+The library judges by JSON Schema 2020-12. Changed are what a stranger could
+turn against us, and one type:
+
+- references are local, nothing is fetched;
+- `pattern` is matched by `tools.patterns`, never by `re`;
+- `uniqueItems` takes linear time;
+- the evaluation of keywords is counted, so definitions that unfold without end
+  (`$ref` to itself, or doubling at each level) are given up, not followed;
+- `integer` is an integer in writing too: 3.0 is none, as for BFCL's checker.
+"""
+
+import datetime
+import functools
+import ipaddress
+import itertools
+import re
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jsonschema
+from jsonschema.exceptions import ValidationError
+
+from tooldev_jax.tools import jsontext, patterns, schemas
+from tooldev_jax.tools.jsontext import Json
+from tooldev_jax.tools.schemas import Schema
+
+MAX_KEYWORDS = 10_000  # evaluated in one check: about 0.3 s
+MAX_ERRORS = 100  # told of one value
+_NO_FORMATS = jsonschema.FormatChecker(formats=())
+
+
+class GivenUp(Exception):
+  """A check that went over a bound, or a reference that leads nowhere."""
+
+
+def errors_of(
+  value: Json, schema: Schema, root: Schema | None = None
+) -> tuple[ValidationError, ...]:
+  """What is wrong with `value`.
+
+  Args:
+    value: any JSON value.
+    schema: a modern and sound schema.
+    root: the whole schema that references in `schema` point into; itself by
+      default.
+
+  Returns:
+    The first `MAX_ERRORS` errors.
+
+  Raises:
+    GivenUp: the check went over a bound, or a reference leads nowhere.
+  """
+  meter = _Meter(schema if root is None else root)
+  try:
+    errors = _VALIDATOR(schema, format_checker=meter).iter_errors(value)
+    return tuple(itertools.islice(errors, MAX_ERRORS))
+  except (_TooMany, patterns.TooCostly) as error:
+    raise GivenUp(str(error)) from None
+  except RecursionError:
+    raise GivenUp("the schema unfolds without end") from None
+
+
+def schema_errors(schema: Schema) -> tuple[ValidationError, ...]:
+  """What the meta-schema finds wrong with a modern `schema`."""
+  return tuple(_META.iter_errors(schema))
+
+
+class _TooMany(Exception):
+  """The count of keywords reached its bound."""
+
+
+class _Meter(jsonschema.FormatChecker):
+  """Our formats, the root of references, and the count of keywords so far.
+
+  A validator makes a new validator for each subschema; the format checker is
+  the one thing of ours that it hands on, so these live here.
+  """
+
+  def __init__(self, root: Schema) -> None:
+    super().__init__(formats=())
+    self.root = root
+    self.checkers = _FORMATS
+    self.keywords_left = MAX_KEYWORDS
+
+  def count(self) -> None:
+    self.keywords_left -= 1
+    if self.keywords_left < 0:
+      raise _TooMany(f"more than {MAX_KEYWORDS} keywords to evaluate")
+
+
+_Keyword = Callable[..., Iterator[ValidationError] | None]
+
+
+def _counted(keyword: _Keyword) -> _Keyword:
+  @functools.wraps(keyword)
+  def count_and_evaluate(validator: Any, *rest: Any) -> Any:
+    validator.format_checker.count()
+    return keyword(validator, *rest)
+
+  return count_and_evaluate
+
+
+def _reference(
+  validator: Any, reference: Json, value: Json, schema: Json
+) -> Iterator[ValidationError]:
+  """A reference into the same document; the library's own may fetch."""
+  target = schemas.lookup(str(reference), validator.format_checker.root)
+  if target is None:
+    raise GivenUp(f"the reference {reference!r} leads nowhere")
+  yield from validator.descend(value, target)
+
+
+def _pattern(
+  validator: Any, source: Json, value: Json, schema: Json
+) -> Iterator[ValidationError]:
+  if isinstance(value, str) and isinstance(source, str):
+    try:
+      found = patterns.compile_pattern(source).search(value)
+    except patterns.PatternError:
+      return  # `check_tool` says so; a call cannot be blamed for it.
+    if not found:
+      yield ValidationError(f"{value[:80]!r} does not match {source!r}")
+
+
+def _unique_items(
+  validator: Any, unique: Json, value: Json, schema: Json
+) -> Iterator[ValidationError]:
+  if unique and isinstance(value, list):
+    texts = {jsontext.dump(item, sort_keys=True) for item in value}
+    if len(texts) < len(value):
+      yield ValidationError("has an item twice")
+
+
+def _is_integer(checker: Any, value: Json) -> bool:
+  return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_date(value: str) -> bool:
+  return bool(re.fullmatch(r"\d{4}-\d\d-\d\d", value, re.ASCII)) and bool(
+    datetime.date.fromisoformat(value)
+  )
+
+
+def _is_time(value: str) -> bool:
+  return bool(re.match(r"\d\d:\d\d:\d\d", value, re.ASCII)) and bool(
+    datetime.time.fromisoformat(value)
+  )
+
+
+def _is_date_time(value: str) -> bool:
+  return (
+    value[10:11] in ("T", "t", " ")
+    and _is_date(value[:10])
+    and _is_time(value[11:])
+  )
+
+
+def _matches(pattern: str) -> Callable[[str], bool]:
+  compiled = re.compile(pattern)
+  return lambda value: compiled.fullmatch(value) is not None
+
+
+# Formats outside this table promise nothing. Each either returns whether the
+# text fits or raises ValueError where it does not.
+_TESTS: dict[str, Callable[[str], Any]] = {
+  "date": _is_date,
+  "time": _is_time,
+  "date-time": _is_date_time,
+  "email": _matches(r"[^@\s]{1,64}@[^@\s]{1,255}"),
+  "ipv4": ipaddress.IPv4Address,
+  "ipv6": ipaddress.IPv6Address,
+  "uri": _matches(r"[A-Za-z][A-Za-z0-9+.-]*:\S+"),
+  "uuid": uuid.UUID,
+}
+
+
+def _format(test: Callable[[str], Any]) -> tuple[Callable[[Json], bool], Any]:
+  return (
+    lambda value: not isinstance(value, str) or bool(test(value)),
+    ValueError,
+  )
+
+
+_FORMATS = {name: _format(test) for name, test in _TESTS.items()}
+_VALIDATOR = jsonschema.validators.extend(
+  jsonschema.Draft202012Validator,
+  validators={
+    **{
+      name: _counted(keyword)
+      for name, keyword in jsonschema.Draft202012Validator.VALIDATORS.items()
+    },
+    "$ref": _counted(_reference),
+    "pattern": _counted(_pattern),
+    "uniqueItems": _counted(_unique_items),
+  },
+  type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
+    "integer", _is_integer
+  ),
+)
+_META = jsonschema.Draft202012Validator(
+  jsonschema.Draft202012Validator.META_SCHEMA, format_checker=_NO_FORMATS
+)

@@ -19,7 +19,7 @@ from typing import NoReturn
 
 MAX_PATTERN = 2000  # characters
 MAX_STATES = 5000  # of the compiled pattern; counted repeats are written out
-MAX_STEPS = 200_000  # of one search: about 0.1 s
+MAX_STEPS = 100_000  # of one search: about 0.1 s
 
 _Ranges = tuple[tuple[str, str], ...]
 
@@ -222,7 +222,7 @@ class _Compiler:
       return piece
 
     def make(after: int) -> int:
-      self._repeats += least + (most or 0)
+      self._repeats += max(least, most or 0)
       if self._repeats > MAX_STATES:  # Empty pieces make no states.
         raise PatternError(f"more than {MAX_STATES} repeats")
       if most is None:

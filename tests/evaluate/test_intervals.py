@@ -35,7 +35,8 @@ def test_wilson_covers_the_truth_95_percent_of_the_time():
   assert 0.93 < covered < 0.97
 
 
-def test_bootstrap_covers_the_truth_95_percent_of_the_time():
+def test_bootstrap_covers_the_truth_95_percent_of_the_time(monkeypatch):
+  monkeypatch.setattr(intervals, "RESAMPLES", 400)
   rng = np.random.default_rng(1)
   values = rng.beta(2, 1, size=(200, 100))  # mean 2/3, skewed
   figures = [intervals.mean(row, seed=k) for k, row in enumerate(values)]

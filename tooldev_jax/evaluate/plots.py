@@ -18,6 +18,7 @@ from tooldev_jax.evaluate.summary import RunSummary, StageSummary
 SERIES = 8  # colours that the style sheet has
 BINS = 8  # of the vote shares
 
+_MOST_POINTS = 400  # of a loss curve
 _WIDTH, _HEIGHT = 720, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 16, 16, 40
 
@@ -107,8 +108,8 @@ def vote_shares(summary: RunSummary) -> str | None:
   inner = plot.width - _LEFT - _RIGHT
   panel = inner / len(rounds)
   for index, (r, bins) in enumerate(zip(rounds, counts, strict=True)):
-    left = _LEFT + index * panel + 8
-    step = (panel - 16) / BINS
+    left = _LEFT + index * panel + 14
+    step = (panel - 28) / BINS
     for k, n in enumerate(bins):
       label = f"{r.name}: {n} queries at {k / BINS:g} to {(k + 1) / BINS:g}"
       top = plot.y(n)
@@ -116,7 +117,7 @@ def vote_shares(summary: RunSummary) -> str | None:
         plot.bar(left + k * step, top, step - 2, plot.bottom - top, 0, label)
     for k in range(0, BINS + 1, BINS // 2):
       plot.text(left + k * step, plot.bottom + 15, f"{k / BINS:g}", "middle")
-    plot.text(left + panel / 2 - 8, plot.bottom + 32, r.name, "middle")
+    plot.text(left + panel / 2 - 14, plot.bottom + 32, r.name, "middle")
   return plot.render([])
 
 
@@ -153,13 +154,37 @@ def losses(summary: RunSummary) -> str | None:
     plot.line(
       [
         (_LEFT + inner * (done + step) / total, plot.y(value))
-        for step, value in zip(stage.loss_steps, stage.losses, strict=True)
-        if math.isfinite(value)
+        for step, value in _thinned(stage.loss_steps, stage.losses)
       ],
       index % SERIES,
     )
     done += stage.loss_steps[-1]
   return plot.render([])
+
+
+def _thinned(
+  steps: Sequence[int], values: Sequence[float]
+) -> list[tuple[float, float]]:
+  """At most _MOST_POINTS points: means of neighbours where there are more.
+
+  Losses that are not finite are left out; the table shows the last one.
+  """
+  points = [
+    (float(step), value)
+    for step, value in zip(steps, values, strict=True)
+    if math.isfinite(value)
+  ]
+  group = math.ceil(len(points) / _MOST_POINTS) or 1
+  if group == 1:
+    return points
+  return [
+    (
+      math.fsum(step for step, _ in part) / len(part),
+      math.fsum(value for _, value in part) / len(part),
+    )
+    for start in range(0, len(points), group)
+    if (part := points[start : start + group])
+  ]
 
 
 @dataclasses.dataclass

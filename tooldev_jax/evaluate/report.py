@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from etils import epath
 
 from tooldev_jax import storage
-from tooldev_jax.evaluate import plots, tables, wording
+from tooldev_jax.evaluate import plots, run_tables, tables, wording
 from tooldev_jax.evaluate.summary import (
   RunSummary,
   ShownSample,
@@ -48,15 +48,17 @@ _SECTIONS: tuple[_Section, ...] = (
   (
     "Self-evolution",
     (
-      tables.rounds,
+      run_tables.rounds,
       plots.fates_by_round,
-      tables.fates,
+      run_tables.fates,
+      run_tables.sample_reasons,
       plots.vote_shares,
-      tables.labels,
+      run_tables.labels,
+      run_tables.label_bands,
     ),
   ),
-  ("Training", (tables.training, plots.losses)),
-  ("Left out and cut", (tables.notices,)),
+  ("Training", (run_tables.training, plots.losses)),
+  ("Left out and cut", (run_tables.notices,)),
 )
 
 
@@ -156,12 +158,12 @@ def _draw(made: Table | str) -> str:
 
 def _table(table: Table) -> str:
   head = "".join(
-    f'<th scope="col"{_text_class(table, i)}>{_safe(name)}</th>'
+    f'<th scope="col"{_text_class(table, i)}>{_cell(name, False)}</th>'
     for i, name in enumerate(table.columns)
   )
   body = "".join(
     f'<tr class="{row.kind}">'
-    f'<th scope="row" class="text">{_safe(row.cells[0])}</th>'
+    f'<th scope="row" class="text">{_cell(row.cells[0], False)}</th>'
     + "".join(
       f"<td{_text_class(table, i)}>{_cell(cell, i in table.texts)}</td>"
       for i, cell in enumerate(row.cells)

@@ -1,4 +1,4 @@
-"""The tables of a report, apart from where they are drawn.
+"""Tables of scores, apart from where they are drawn.
 
 Each function makes one table of a `RunSummary`, or None where the run has
 nothing for it. HTML, Markdown and the terminal draw the same tables, so they
@@ -6,7 +6,7 @@ cannot disagree.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from tooldev_jax.evaluate import bfcl_cases, wording
 from tooldev_jax.evaluate.intervals import Comparison, Figure
@@ -49,7 +49,7 @@ class Table:
         raise ValueError(f"{self.title}: {row.cells} under {self.columns}")
 
 
-def _without_empty_columns(table: Table) -> Table:
+def without_empty_columns(table: Table) -> Table:
   """The same table without columns in which no row has a figure."""
   kept = [
     index
@@ -67,13 +67,15 @@ def _without_empty_columns(table: Table) -> Table:
   )
 
 
-def _kind(summary: RunSummary, stage: StageSummary) -> str:
+def row_kind(summary: RunSummary, stage: StageSummary) -> str:
+  """How a stage's row is drawn."""
   if not stage.accepted:
     return REJECTED
   return FINAL if stage is summary.final else PLAIN
 
 
-def _label(stage: StageSummary) -> str:
+def row_label(stage: StageSummary) -> str:
+  """How a stage's row is called."""
   return stage.name if stage.accepted else f"{stage.name} (rolled back)"
 
 
@@ -82,12 +84,12 @@ def scores(summary: RunSummary) -> Table | None:
   rows = [
     Row(
       (
-        _label(stage),
+        row_label(stage),
         *_call_cells(stage.calls, stage.change),
         wording.figure(stage.tools.usable if stage.tools else None),
         wording.figure(stage.bfcl.ast if stage.bfcl else None),
       ),
-      _kind(summary, stage),
+      row_kind(summary, stage),
     )
     for stage in summary.stages
     if stage.calls or stage.tools or (stage.bfcl and not stage.bfcl.skipped)
@@ -100,26 +102,27 @@ def scores(summary: RunSummary) -> Table | None:
     rows.append(
       Row(("garbage", *cells, wording.NONE, wording.figure(official)), GARBAGE)
     )
-  return _without_empty_columns(
+  return without_empty_columns(
     Table(
       "Scores by stage",
       (
         "stage",
         "exact calls",
         "change",
-        "names",
+        "tool names",
         "argument F1",
         "abstained",
         "usable tools",
         "BFCL AST",
       ),
       tuple(rows),
-      "Exact calls, names and argument F1 are over examples with gold calls."
-      " “Abstained” is the share without a call where no tool fits and is never"
-      " averaged with the rest: the garbage row, a model that emits no calls at"
-      " all, shows why. “Change” is in percentage points of exact calls against"
-      " the state the stage continued from, paired over the same examples, with"
-      " an exact McNemar test. Brackets are 95 % intervals.",
+      "Exact calls, tool names and argument F1 are over examples with gold"
+      " calls. “Abstained” is the share without a call where no tool fits"
+      " and is never averaged with the rest: the garbage row, a model that"
+      " emits no calls at all, shows why. “Change” is in percentage points"
+      " of exact calls against the state the stage continued from, paired"
+      " over the same examples, with an exact McNemar test. Brackets are 95"
+      " % intervals.",
     )
   )
 
@@ -157,13 +160,13 @@ def categories(summary: RunSummary) -> Table | None:
     assert stage.calls is not None
     found = {c.category: c.exact for c in stage.calls.categories}
     cells = tuple(wording.figure(found.get(name)) for name in names)
-    rows.append(Row((_label(stage), *cells), _kind(summary, stage)))
+    rows.append(Row((row_label(stage), *cells), row_kind(summary, stage)))
   sizes = {
     c.category: c.n for s in stages if s.calls for c in s.calls.categories
   }
   return Table(
     "Exact calls by category",
-    ("stage", *(f"{_spaced(n)} (n = {sizes[n]})" for n in names)),
+    ("stage", *(f"{spaced(n)} (n = {sizes[n]})" for n in names)),
     tuple(rows),
     "In irrelevance, exact means that no call was made.",
   )
@@ -195,7 +198,7 @@ def final_detail(summary: RunSummary) -> Table | None:
         (
           "overall, calls fit"
           if c.category == "overall"
-          else _spaced(c.category),
+          else spaced(c.category),
           wording.count(c.n),
           *(wording.figure(read(c)) for _, read in columns),
         ),
@@ -220,8 +223,8 @@ def outcomes(summary: RunSummary) -> Table | None:
     ("stage", *names),
     tuple(
       Row(
-        (_label(stage), *(wording.count(counts.get(o, 0)) for o in names)),
-        _kind(summary, stage),
+        (row_label(stage), *(wording.count(counts.get(o, 0)) for o in names)),
+        row_kind(summary, stage),
       )
       for stage, counts in counted
     ),
@@ -242,7 +245,7 @@ def tool_making(summary: RunSummary) -> Table | None:
   rows = [
     Row(
       (
-        _label(stage),
+        row_label(stage),
         wording.count(t.n),
         *(
           wording.figure(f)
@@ -258,7 +261,7 @@ def tool_making(summary: RunSummary) -> Table | None:
         ),
         f"{t.made_tools:.2f}",
       ),
-      _kind(summary, stage),
+      row_kind(summary, stage),
     )
     for stage in summary.stages
     if (t := stage.tools)
@@ -287,145 +290,10 @@ def tool_making(summary: RunSummary) -> Table | None:
   )
 
 
-def rounds(summary: RunSummary) -> Table | None:
-  """Yield of each round."""
-  if not summary.rounds:
-    return None
-  meters = list(dict.fromkeys(m for r in summary.rounds for m in r.meters))
-  rows = []
-  for r in summary.rounds:
-    mean = sum(r.vote_shares) / len(r.vote_shares) if r.vote_shares else None
-    share = r.kept / r.queries if r.queries else None
-    rows.append(
-      Row(
-        (
-          r.name,
-          wording.count(r.queries),
-          f"{wording.count(r.kept)} ({wording.percent(share)})",
-          wording.percent(mean),
-          wording.figure(r.labels.values_exact if r.labels else None),
-          *(
-            wording.number(r.meters[m]) if m in r.meters else wording.NONE
-            for m in meters
-          ),
-          ("accepted" if r.accepted else "rolled back")
-          + (f": {r.verdict}" if r.verdict else ""),
-        ),
-        PLAIN if r.accepted else REJECTED,
-      )
-    )
-  columns = (
-    "round",
-    "queries",
-    "kept",
-    "mean vote share",
-    "label precision",
-    *meters,
-    "decision",
-  )
-  return _without_empty_columns(
-    Table(
-      "Rounds",
-      columns,
-      tuple(rows),
-      "Label precision: share of self-made labels whose values are exactly"
-      " gold's; gold of these queries is opened by evaluation only.",
-      (len(columns) - 1,),
-    )
-  )
-
-
-def fates(summary: RunSummary) -> Table | None:
-  """Why queries were kept or dropped, and samples had no vote."""
-  names = _in_order(r.fates for r in summary.rounds)
-  reasons = _in_order(r.sample_reasons for r in summary.rounds)
-  if not names:
-    return None
-  rows = [
-    Row(
-      (
-        _spaced(name),
-        *(wording.count(r.fates.get(name, 0)) for r in summary.rounds),
-      ),
-      FINAL if name == "kept" else PLAIN,
-    )
-    for name in names
-  ] + [
-    Row(
-      (
-        f"sample without vote: {_spaced(reason)}",
-        *(
-          wording.count(r.sample_reasons.get(reason, 0)) for r in summary.rounds
-        ),
-      )
-    )
-    for reason in reasons
-  ]
-  return Table(
-    "Kept and dropped, by reason",
-    ("reason", *(r.name for r in summary.rounds)),
-    tuple(rows),
-  )
-
-
-def _in_order(counts: Iterable[Iterable[str]]) -> list[str]:
-  return list(dict.fromkeys(name for each in counts for name in each))
-
-
-def labels(summary: RunSummary) -> Table | None:
-  """Precision of the self-made labels, round by round."""
-  rows = []
-  for r in summary.rounds:
-    if r.labels is None:
-      continue
-    found = r.labels
-    rows.append(
-      Row(
-        (
-          r.name,
-          wording.count(found.n),
-          wording.figure(found.values_exact),
-          wording.figure(found.calls),
-          wording.figure(found.value_precision),
-          wording.figure(found.value_recall),
-          wording.figure(found.names),
-        )
-      )
-    )
-    rows += [
-      Row(
-        (
-          f"— vote share {band.low:.3g} to {band.high:.3g}",
-          wording.count(band.values_exact.n),
-          wording.figure(band.values_exact),
-          *[wording.NONE] * 4,
-        )
-      )
-      for band in found.by_vote_share
-    ]
-  if not rows:
-    return None
-  return Table(
-    "How right the self-made labels are",
-    (
-      "round",
-      "labels",
-      "values exact",
-      "number of calls",
-      "value precision",
-      "value recall",
-      "tool names",
-    ),
-    tuple(rows),
-    "Made tools have names of their own, so labels are compared by the values"
-    " they fill in. The bands show whether agreement foretells rightness.",
-  )
-
-
 def bfcl(summary: RunSummary) -> Table | None:
   """Official scores by category, stage by stage."""
   columns = [
-    (_label(stage), stage.bfcl, _kind(summary, stage))
+    (row_label(stage), stage.bfcl, row_kind(summary, stage))
     for stage in summary.stages
     if stage.bfcl and not stage.bfcl.skipped
   ]
@@ -437,12 +305,17 @@ def bfcl(summary: RunSummary) -> Table | None:
     {c.category: c.accuracy for c in b.categories} for _, b, _ in columns
   ]
   rows = [
-    Row((_spaced(name), *(wording.figure(f.get(name)) for f in found)))
+    Row(
+      (
+        f"{spaced(name)} (n = {max(f[name].n for f in found if name in f)})",
+        *(wording.figure(f.get(name)) for f in found),
+      )
+    )
     for name in bfcl_cases.CATEGORIES
     if any(name in f for f in found)
   ]
   totals = (
-    ("all with gold calls (AST)", lambda b: wording.figure(b.ast)),
+    ("all with gold calls", lambda b: wording.figure(b.ast)),
     ("leaderboard, non-live AST", lambda b: wording.percent(b.non_live_ast)),
     ("leaderboard, live AST", lambda b: wording.percent(b.live_ast)),
     ("irrelevance, all", lambda b: wording.figure(b.irrelevance)),
@@ -462,114 +335,6 @@ def bfcl(summary: RunSummary) -> Table | None:
   )
 
 
-def notices(summary: RunSummary) -> Table | None:
-  """What was skipped, cut or shortened, and why."""
-  rows = [
-    Row(
-      (
-        n.what,
-        f"{wording.count(n.count)} of {wording.count(n.of)}"
-        if n.of
-        else wording.count(n.count),
-        n.why,
-      )
-    )
-    for n in summary.notices
-  ]
-  for stage in summary.stages:
-    if stage.calls:
-      rows += _answer_notices(stage)
-    if stage.bfcl and stage.bfcl.skipped:
-      rows.append(Row((f"BFCL, {stage.name}", "all", stage.bfcl.skipped)))
-  if not rows:
-    return None
-  return Table(
-    "Skipped, cut and shortened",
-    ("what", "how many", "why"),
-    tuple(rows),
-    "Skipped and cut answers stay in every denominator.",
-    (2,),
-  )
-
-
-def _answer_notices(stage: StageSummary) -> list[Row]:
-  assert stage.calls is not None
-  groups = stage.calls.categories
-  n = sum(g.n for g in groups)
-  counted = (
-    (
-      "answers cut",
-      sum(g.cut for g in groups),
-      "the answer reached the token limit before it ended",
-    ),
-    (
-      "prompts shortened",
-      sum(g.truncated for g in groups),
-      "tools that are not called were dropped to fit the prompt",
-    ),
-    (
-      "examples skipped",
-      sum(g.skipped for g in groups),
-      "the prompt did not fit; they count as wrong",
-    ),
-  )
-  return [
-    Row(
-      (
-        f"{what}, {stage.name}",
-        f"{wording.count(k)} of {wording.count(n)}",
-        why,
-      )
-    )
-    for what, k, why in counted
-    if k
-  ]
-
-
-def training(summary: RunSummary) -> Table | None:
-  """What each stage trained on, and how long it took."""
-  seconds = summary.clock.seconds if summary.clock else {}
-  names = [s.name for s in summary.stages]
-  rows = [
-    Row(
-      (
-        _label(s),
-        wording.count(s.examples) if s.examples else wording.NONE,
-        wording.count(s.tokens) if s.tokens else wording.NONE,
-        wording.count(s.loss_steps[-1]) if s.loss_steps else wording.NONE,
-        f"{s.losses[-1]:.4f}" if s.losses else wording.NONE,
-        wording.duration(seconds[s.name])
-        if s.name in seconds
-        else wording.NONE,
-        s.note,
-      ),
-      _kind(summary, s),
-    )
-    for s in summary.stages
-  ]
-  rows += [
-    Row((name, *[wording.NONE] * 4, wording.duration(value), ""))
-    for name, value in seconds.items()
-    if name not in names
-  ]
-  table = _without_empty_columns(
-    Table(
-      "Stages",
-      (
-        "stage",
-        "examples",
-        "trained tokens",
-        "steps",
-        "last loss",
-        "wall time",
-        "note",
-      ),
-      tuple(rows),
-      texts=(6,),
-    )
-  )
-  return table if len(table.columns) > 1 else None
-
-
-def _spaced(name: str) -> str:
+def spaced(name: str) -> str:
+  """An identifier as words."""
   return name.replace("_", " ")

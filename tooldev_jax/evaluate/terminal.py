@@ -6,7 +6,7 @@ import rich.console
 import rich.table
 import rich.text
 
-from tooldev_jax.evaluate import tables, wording
+from tooldev_jax.evaluate import run_tables, tables, wording
 from tooldev_jax.evaluate.summary import RunSummary
 
 _STYLES = {
@@ -21,8 +21,8 @@ def score_tables(summary: RunSummary) -> list[rich.table.Table]:
   """The tables that a run ends with: scores, rounds, what was left out."""
   found = (
     tables.scores(summary),
-    tables.rounds(summary),
-    tables.notices(summary),
+    run_tables.rounds(summary),
+    run_tables.notices(summary),
   )
   return [draw(table) for table in found if table is not None]
 

@@ -8,6 +8,7 @@ plays back.
 
 import dataclasses
 import json
+import re
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
@@ -141,5 +142,8 @@ def read_outputs(path: epath.PathLike) -> list[OutputRecord]:
       value = json.loads(line)
     except (ValueError, RecursionError) as e:
       raise OutputError(f"{path}:{number}: not JSON: {e}") from e
-    outputs.append(records.from_json(OutputRecord, value, f"{path}:{number}"))
+    output = records.from_json(OutputRecord, value, f"{path}:{number}")
+    # JSON can write half a surrogate pair, which UTF-8 files cannot hold.
+    text = re.sub("[\ud800-\udfff]", "\ufffd", output.text)
+    outputs.append(dataclasses.replace(output, text=text))
   return outputs

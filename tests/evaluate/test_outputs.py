@@ -1,0 +1,139 @@
+"""Records that cross a file, and outputs that belong to their examples."""
+
+import dataclasses
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.evaluate.fake_run import fake_summary
+from tests.evaluate.worlds import make_example
+from tooldev_jax import errors, storage
+from tooldev_jax.evaluate import outputs, records, summary
+from tooldev_jax.evaluate.outputs import OutputRecord
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+  st.lists(
+    st.builds(
+      OutputRecord,
+      st.text(st.characters(exclude_categories=["Cs"]), min_size=1),
+      st.text(st.characters(exclude_categories=["Cs"])),
+      st.sampled_from(outputs.FINISH_REASONS),
+      st.booleans(),
+    ),
+    max_size=5,
+  )
+)
+def test_outputs_survive_json(made):
+  rows = [json.loads(storage.dumps(records.to_json(row))) for row in made]
+  assert [records.from_json(OutputRecord, row) for row in rows] == made
+
+
+def test_outputs_survive_a_file(tmp_path):
+  made = [
+    OutputRecord("a", "line\none\u2028two\x85 é"),
+    OutputRecord("b", "", "skipped"),
+    OutputRecord("c", "x", "length", True),
+  ]
+  outputs.write_outputs(tmp_path / "outputs.jsonl", made)
+  assert outputs.read_outputs(tmp_path / "outputs.jsonl") == made
+
+
+def test_a_minimal_row_of_another_engine_is_read(tmp_path):
+  path = tmp_path / "outputs.jsonl"
+  path.write_text('{"example_id": "a", "text": "hi"}\n\n')
+  assert outputs.read_outputs(path) == [OutputRecord("a", "hi")]
+
+
+@pytest.mark.parametrize(
+  "line,message",
+  [
+    ("nonsense", r"outputs.jsonl:2: not JSON"),
+    ("[" * 100_000, r"outputs.jsonl:2: not JSON"),
+    ("[1]", r"outputs.jsonl:2: found list, allowed: an object"),
+    ('{"example_id": "b"}', r"outputs.jsonl:2: field 'text' is missing"),
+    (
+      '{"example_id": "b", "text": 3}',
+      r"outputs.jsonl:2.text: found int, allowed: str",
+    ),
+    (
+      '{"example_id": "b", "text": "", "reason": "x"}',
+      r"unknown field 'reason'; allowed: \['example_id', 'finish_reason'",
+    ),
+    (
+      '{"example_id": "b", "text": "", "finish_reason": "eos"}',
+      r"finish_reason is 'eos', allowed: stop, length, skipped",
+    ),
+  ],
+)
+def test_a_bad_row_is_named(tmp_path, line, message):
+  path = tmp_path / "outputs.jsonl"
+  path.write_text('{"example_id": "a", "text": "hi"}\n' + line + "\n")
+  with pytest.raises(errors.UserError, match=message):
+    outputs.read_outputs(path)
+
+
+def test_half_a_character_becomes_a_replacement_character(tmp_path):
+  # JSON can write it, UTF-8 cannot.
+  path = tmp_path / "outputs.jsonl"
+  path.write_text('{"example_id": "a", "text": "x\\ud800y"}\n')
+  assert outputs.read_outputs(path) == [OutputRecord("a", "x\ufffdy")]
+
+
+def test_a_missing_file_is_named(tmp_path):
+  with pytest.raises(errors.UserError, match="no file of outputs at"):
+    outputs.read_outputs(tmp_path / "none.jsonl")
+
+
+def test_pair_puts_outputs_in_order_and_ignores_others():
+  examples = [make_example("a", []), make_example("b", [])]
+  made = [OutputRecord(i, i) for i in ("c", "b", "a")]
+  assert [o.text for o in outputs.pair(examples, made)] == ["a", "b"]
+
+
+def test_pair_refuses_what_does_not_belong():
+  examples = [make_example("a", []), make_example("b", [])]
+  with pytest.raises(errors.UserError, match="1 of 2 examples have no output"):
+    outputs.pair(examples, [OutputRecord("a", "")])
+  with pytest.raises(errors.UserError, match="two outputs for example 'a'"):
+    outputs.pair(examples, [OutputRecord("a", "")] * 2)
+  with pytest.raises(errors.UserError, match="two examples share an id"):
+    outputs.pair(examples[:1] * 2, [OutputRecord("a", "")])
+
+
+def test_a_summary_survives_json():
+  made = fake_summary()
+  text = storage.dumps(records.to_json(made))
+  assert records.from_json(summary.RunSummary, json.loads(text)) == made
+
+
+def test_a_summary_without_most_fields_survives():
+  made = summary.RunSummary("t", {}, ())
+  assert records.from_json(summary.RunSummary, records.to_json(made)) == made
+  assert made.final is None
+
+
+def test_only_the_clock_depends_on_the_clock():
+  made = fake_summary()
+  later = dataclasses.replace(made, clock=summary.Clock("elsewhere"))
+  found, other = records.to_json(made), records.to_json(later)
+  assert {k for k in found if found[k] != other[k]} == {"clock"}
+
+
+def test_figures_that_json_cannot_hold_are_refused():
+  stage = summary.StageSummary("base", losses=(float("nan"),))
+  with pytest.raises(records.RecordError, match="no place in a record"):
+    records.to_json(stage)
+
+
+def test_a_wrong_type_deep_in_a_record_is_named():
+  value = records.to_json(fake_summary())
+  value["stages"][2]["calls"]["overall"]["exact"]["value"] = "high"
+  with pytest.raises(
+    records.RecordError,
+    match=r"stages\[2\]\.calls\.overall\.exact\.value: found str, allowed: a",
+  ):
+    records.from_json(summary.RunSummary, value)

@@ -1,0 +1,366 @@
+"""The report: whole, deterministic, self-contained and safe to open."""
+
+import dataclasses
+import html.parser
+import io
+import json
+import re
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+import rich.console
+
+from tests.evaluate.fake_run import fake_judgements, fake_summary
+from tooldev_jax.evaluate import (
+  metrics,
+  plots,
+  records,
+  report,
+  run_tables,
+  tables,
+  terminal,
+  wording,
+)
+from tooldev_jax.evaluate.bfcl import BfclScores
+from tooldev_jax.evaluate.summary import (
+  Notice,
+  RoundSummary,
+  RunSummary,
+  ShownSample,
+  StageSummary,
+  read_summary,
+)
+
+HOSTILE = (
+  '</pre></td><script>alert(1)</script><img src=x onerror="alert(2)">'
+  "\x1b[31m\x00\u202e[link](javascript:alert(3)) | cell\n```\n# heading\n````"
+  "$body ${title} [bold red]rich[/bold red] {0} %s \ud800"
+)
+
+VOID = {"meta", "br", "img", "input", "link", "hr"}
+
+
+class Page(html.parser.HTMLParser):
+  """Collects elements and attributes, and checks that they nest."""
+
+  def __init__(self):
+    super().__init__(convert_charrefs=True)
+    self.open, self.elements, self.text = [], [], []
+
+  def handle_starttag(self, tag, attrs):
+    self.elements.append((tag, dict(attrs)))
+    if tag not in VOID:
+      self.open.append(tag)
+
+  def handle_startendtag(self, tag, attrs):
+    self.elements.append((tag, dict(attrs)))
+
+  def handle_endtag(self, tag):
+    assert self.open.pop() == tag
+
+  def handle_data(self, data):
+    self.text.append(data)
+
+
+def parse(page):
+  parser = Page()
+  parser.feed(page)
+  parser.close()
+  assert parser.open == []
+  return parser
+
+
+def hostile_summary():
+  """A run in which every foreign text tries to break out."""
+  calls = metrics.score(fake_judgements(0.5, 0))
+  return RunSummary(
+    title=HOSTILE,
+    facts={HOSTILE: HOSTILE},
+    stages=(
+      StageSummary(HOSTILE, note=HOSTILE, calls=calls),
+      StageSummary(
+        "last", calls=calls, losses=(1.0,), loss_steps=(1,), tokens=1
+      ),
+    ),
+    rounds=(
+      RoundSummary(
+        HOSTILE,
+        fates={"kept": 1, HOSTILE: 2},
+        sample_reasons={HOSTILE: 1},
+        vote_shares=(0.5,),
+        meters={HOSTILE: 1.5},
+        verdict=HOSTILE,
+      ),
+    ),
+    samples=(
+      ShownSample(
+        HOSTILE,
+        HOSTILE,
+        HOSTILE,
+        HOSTILE,
+        HOSTILE,
+        (HOSTILE,),
+        HOSTILE,
+        HOSTILE,
+      ),
+    ),
+    notices=(Notice(HOSTILE, 1, 2, HOSTILE),),
+    config=HOSTILE,
+    next_step=HOSTILE,
+  )
+
+
+def test_report_files_are_whole_and_equal_on_every_run(tmp_path):
+  page = report.write_report(tmp_path, fake_summary())
+  assert page == tmp_path / "report.html"
+  assert page.read_text() == report.render_html(fake_summary())
+  markdown = (tmp_path / "report.md").read_text()
+  assert markdown == report.render_markdown(fake_summary())
+  assert read_summary(tmp_path / "summary.json") == fake_summary()
+
+
+def test_the_page_loads_nothing_and_runs_nothing():
+  page = report.render_html(fake_summary())
+  found = parse(page)
+  assert not {"script", "link", "iframe", "img", "object"} & {
+    tag for tag, _ in found.elements
+  }
+  for _, attributes in found.elements:
+    assert not any(name.startswith("on") for name in attributes)
+    for name in ("src", "srcset", "action", "xlink:href"):
+      assert name not in attributes
+    assert attributes.get("href", "#").startswith("#")
+  assert "url(" not in page and "@import" not in page
+  assert "default-src 'none'" in page
+
+
+def test_links_inside_the_page_lead_somewhere():
+  found = parse(report.render_html(fake_summary()))
+  ids = {a["id"] for _, a in found.elements if "id" in a}
+  links = {a["href"][1:] for t, a in found.elements if t == "a"}
+  assert links and links <= ids
+
+
+def test_hostile_text_stays_text_on_the_page(tmp_path):
+  found = parse(report.render_html(hostile_summary()))
+  tags = {tag for tag, _ in found.elements}
+  assert not {"script", "img"} & tags
+  plain = parse(report.render_html(fake_summary()))
+  assert tags <= {tag for tag, _ in plain.elements}
+  text = "".join(found.text)
+  assert "<script>alert(1)</script>" in text
+  assert "$body" in text and "${title}" in text
+  for character in "\x00\x1b\u202e":
+    assert character not in text
+  report.write_report(tmp_path, hostile_summary_without_surrogates())
+
+
+def hostile_summary_without_surrogates():
+  """JSON on disk is UTF-8: lone surrogates never get into a summary there."""
+  value = json.dumps(dataclasses.asdict(hostile_summary()))
+  return records.from_json(
+    RunSummary, json.loads(value.replace("\\ud800", "?"))
+  )
+
+
+def test_hostile_text_stays_text_in_markdown():
+  text = report.render_markdown(hostile_summary())
+  fence = None
+  for line in text.split("\n"):
+    run = re.match("`{3,}", line)
+    if run and fence is None:
+      fence = run[0]
+    elif fence is not None and line == fence:
+      fence = None
+    elif fence is None:
+      assert "<script" not in line.replace("\\<", "")
+      assert "](javascript" not in line.replace("\\]", "")
+      assert line.count("#") == line.count("\\#") or line.startswith("#")
+  assert fence is None
+  widths = {
+    len(re.findall(r"(?<!\\)\|", line))
+    for line in text.split("\n")
+    if line.startswith("| ")
+  }
+  assert all(width > 1 for width in widths)
+
+
+def test_hostile_text_neither_styles_nor_steers_the_terminal():
+  text = io.StringIO()
+  console = rich.console.Console(file=text, width=200, force_terminal=True)
+  terminal.print_summary(hostile_summary(), console)
+  shown = text.getvalue()
+  assert "\x1b[31m" not in shown
+  assert "\x00" not in shown and "\u202e" not in shown
+  assert "⟨001B⟩" in re.sub(r"\s|│", "", re.sub("\x1b\\[[0-9;]*m", "", shown))
+
+
+@pytest.mark.parametrize(
+  "plot",
+  [
+    plots.score_by_stage,
+    plots.fates_by_round,
+    plots.vote_shares,
+    plots.losses,
+  ],
+)
+def test_plots_are_well_formed_and_stay_inside_their_frame(plot):
+  for run in (fake_summary(), hostile_summary()):
+    drawn = plot(run)
+    tree = ElementTree.fromstring(drawn)
+    svg = tree.find("svg")
+    assert svg.get("role") == "img" and svg.get("aria-label")
+    width, height = map(float, svg.get("viewBox").split()[2:])
+    for element in svg.iter():
+      for name, limit in (
+        ("x", width),
+        ("x1", width),
+        ("x2", width),
+        ("cx", width),
+        ("y", height),
+        ("y1", height),
+        ("y2", height),
+        ("cy", height),
+      ):
+        if element.get(name):
+          assert -0.5 <= float(element.get(name)) <= limit + 0.5
+  assert plot(RunSummary("empty", {}, ())) is None
+
+
+def test_plot_of_losses_is_thinned_and_skips_what_is_not_finite():
+  steps = tuple(range(1, 5001))
+  values = (*(5.0 / s for s in steps[:-1]), float("inf"))
+  stage = StageSummary("long", loss_steps=steps, losses=values)
+  drawn = plots.losses(RunSummary("t", {}, (stage,)))
+  (points,) = re.findall('points="([^"]*)"', drawn)
+  assert 100 < len(points.split()) <= 400
+  assert "inf" not in drawn and "nan" not in drawn
+
+
+def test_every_bar_of_the_fates_is_as_long_as_its_count():
+  run = fake_summary()
+  tree = ElementTree.fromstring(plots.fates_by_round(run))
+  bars = list(tree.iter("rect"))
+  counts = [n for r in run.rounds for n in r.fates.values() if n]
+  assert len(bars) == len(counts)
+  scale = float(bars[0].get("width")) / run.rounds[0].fates["kept"]
+  for bar in bars:
+    count = int(bar.find("title").text.rsplit(" ", 1)[1])
+    assert float(bar.get("width")) == pytest.approx(count * scale, abs=0.2)
+
+
+def test_histogram_counts_every_share_once():
+  shares = [0.0, 0.125, 0.2, 3 / 8, 0.375000000001, 1.0]
+  counts = plots._histogram(shares)
+  assert counts == [2, 1, 2, 0, 0, 0, 0, 1]
+
+
+def test_ticks_are_round_and_cover_the_range():
+  for high in (1e-4, 0.3, 0.99, 1, 7, 10, 149, 2501, 1e9):
+    ticks = plots._nice_ticks(0, high)
+    assert ticks[0] == 0 and ticks[-1] >= high
+    assert 2 <= len(ticks) <= 7
+    assert ticks == sorted(set(ticks))
+
+
+def test_rolled_back_rounds_are_shown_but_never_final():
+  run = fake_summary()
+  assert run.final.name == "round 3"
+  shown = tables.scores(run)
+  kinds = {row.cells[0]: row.kind for row in shown.rows}
+  assert kinds["round 2 (rolled back)"] == tables.REJECTED
+  assert kinds["round 3"] == tables.FINAL
+  assert kinds["garbage"] == tables.GARBAGE
+  last = dataclasses.replace(run, stages=run.stages[:5])
+  assert last.final.name == "round 1"
+
+
+def test_irrelevance_is_in_no_average():
+  run = fake_summary()
+  shown = tables.scores(run)
+  column = shown.columns.index("exact calls")
+  garbage = shown.rows[-1].cells
+  assert garbage[column].startswith("0.0 %")
+  assert garbage[shown.columns.index("abstained")].startswith("100.0 %")
+  for stage in run.stages:
+    assert stage.calls.overall.n == sum(
+      c.n for c in stage.calls.categories if c.category != "irrelevance"
+    )
+
+
+def test_what_was_skipped_is_said_with_its_reason():
+  run = dataclasses.replace(
+    fake_summary(),
+    stages=(
+      StageSummary(
+        "base", bfcl=BfclScores(skipped="scores were skipped: no package")
+      ),
+    ),
+  )
+  shown = run_tables.notices(run)
+  cells = [row.cells for row in shown.rows]
+  assert ("BFCL, base", "all", "scores were skipped: no package") in cells
+  assert tables.bfcl(run) is None
+  for text in (
+    report.render_html(run),
+    report.render_markdown(run),
+    terminal.summary_text(run, 200),
+  ):
+    assert "scores were skipped: no package" in text
+
+
+def test_an_empty_run_has_a_report():
+  run = RunSummary("Nothing yet", {}, ())
+  assert "Nothing yet" in report.render_html(run)
+  assert report.render_markdown(run).startswith("# Nothing yet")
+  assert terminal.summary_text(run) == ""
+
+
+def test_all_media_show_the_same_figures():
+  run = fake_summary()
+  figure = wording.percent(run.final.calls.overall.exact.value)
+  for text in (
+    report.render_html(run),
+    report.render_markdown(run),
+    terminal.summary_text(run, 160),
+  ):
+    assert figure in text
+
+
+def test_terminal_text_has_no_codes_and_no_trailing_space():
+  text = terminal.summary_text(fake_summary(), 120)
+  assert "\x1b" not in text
+  assert all(line == line.rstrip() for line in text.split("\n"))
+  assert max(map(len, text.split("\n"))) <= 120
+
+
+@pytest.mark.parametrize(
+  "seconds,text",
+  [
+    (0.0, "0.0 s"),
+    (59.94, "59.9 s"),
+    (59.96, "1 min 00 s"),
+    (200.4, "3 min 20 s"),
+    (3599.6, "1 h 00 min"),
+    (7501, "2 h 05 min"),
+  ],
+)
+def test_duration(seconds, text):
+  assert wording.duration(seconds) == text
+
+
+def test_words_of_figures():
+  figure = metrics.Figure(0.0312, -0.004, 0.0656, 9)
+  assert wording.points(figure) == "+3.1 (−0.4 to +6.6)"
+  assert wording.figure(metrics.Figure(0.421, 0.38, 0.463, 9)) == (
+    "42.1 % (38.0–46.3)"
+  )
+  assert wording.points(metrics.Figure(-0.0001, 0.0, 0.0, 9)).startswith("0.0 ")
+  assert wording.figure(None) == wording.percent(None) == "–"
+  assert wording.p_value(0.0004) == "p < 0.001"
+  assert wording.p_value(0.04) == "p = 0.040"
+  assert wording.number(12345) == "12,345"
+  assert wording.number(0.12345) == "0.123"
+  assert wording.visible("a\tb\n\x07\u200b") == "a\tb\n⟨0007⟩⟨200B⟩"
+  assert wording.shorten("abc", 3) == "abc"
+  assert wording.shorten("abcd", 3) == "abc … [1 more characters]"

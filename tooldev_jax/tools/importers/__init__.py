@@ -1,0 +1,156 @@
+"""Bring your own tools: documents in, definitions out, and what was refused.
+
+A new kind of document is one file with an `Importer` and one line in the table
+below. Nothing is dropped in silence: every place in a document that should have
+become a tool is either in `tools` or in `refused`.
+"""
+
+import gzip
+import os
+from collections.abc import Iterator, Mapping
+
+from etils import epath
+
+from tooldev_jax.errors import UserError
+from tooldev_jax.tools import jsontext
+from tooldev_jax.tools.checks import check_tool
+from tooldev_jax.tools.findings import Reason
+from tooldev_jax.tools.importers.base import (
+  Entry,
+  Imported,
+  Importer,
+  Refusal,
+  RefusalReason,
+  Refused,
+)
+from tooldev_jax.tools.importers.mcp import MCP
+from tooldev_jax.tools.importers.openai import OPENAI
+from tooldev_jax.tools.importers.openapi import OPENAPI
+from tooldev_jax.tools.importers.seal_tools import SEAL_TOOLS
+from tooldev_jax.tools.jsontext import Json
+from tooldev_jax.tools.vocabulary import RecordError, Tool
+
+__all__ = [
+  "IMPORTERS",
+  "Imported",
+  "Importer",
+  "Refusal",
+  "RefusalReason",
+  "import_tools",
+]
+
+# In the order in which "auto" asks them: the loosest comes last.
+IMPORTERS: Mapping[str, Importer] = {
+  importer.kind: importer for importer in (OPENAPI, SEAL_TOOLS, MCP, OPENAI)
+}
+
+# What makes a definition unusable. The other findings (no description, an odd
+# default) are matters of taste, and left to who uses the tools.
+_UNSOUND = frozenset(
+  (
+    Reason.BAD_NAME,
+    Reason.NOT_AN_OBJECT,
+    Reason.BAD_SCHEMA,
+    Reason.UNKNOWN_TYPE,
+    Reason.UNKNOWN_REQUIRED,
+    Reason.BAD_REFERENCE,
+    Reason.TOO_LARGE,
+  )
+)
+
+
+def import_tools(path: epath.PathLike, kind: str = "auto") -> Imported:
+  """Reads all tools of a file.
+
+  Args:
+    path: a JSON document, or JSON lines with a document each; `.gz` is
+      unpacked.
+    kind: a key of `IMPORTERS`, or "auto" to go by what each document holds.
+
+  Returns:
+    The tools, and all that was refused, with its place and reason. Two tools
+    of one name are refused within a document, not across documents.
+
+  Raises:
+    UserError: there is no such file or kind, or the file is no text.
+  """
+  if kind != "auto" and kind not in IMPORTERS:
+    allowed = ", ".join(("auto", *IMPORTERS))
+    raise UserError(f"kind of tools {kind!r} is not known; allowed: {allowed}")
+  tools: list[Tool] = []
+  refused: list[Refusal] = []
+  for where, document in _documents(epath.Path(path)):
+    if isinstance(document, jsontext.JsonTextError):
+      refused.append(Refusal(where, RefusalReason.NOT_JSON, str(document)))
+      continue
+    names: set[str] = set()
+    for entry in _entries(document, kind):
+      place = f"{where}#{entry.where}"
+      made = _build(entry, place, names)
+      if isinstance(made, Tool):
+        tools.append(made)
+        names.add(made.name)
+      else:
+        refused.append(made)
+  return Imported(tuple(tools), tuple(refused))
+
+
+def _documents(
+  path: epath.Path,
+) -> Iterator[tuple[str, Json | jsontext.JsonTextError]]:
+  """Yields (place, document or what is wrong with its text)."""
+  try:
+    data = path.read_bytes()
+    text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode()
+  except (OSError, EOFError, UnicodeDecodeError) as error:
+    raise UserError(f"{os.fspath(path)}: cannot be read: {error}") from None
+  if ".jsonl" not in path.suffixes:
+    yield path.name, _load(text)
+    return
+  for number, line in enumerate(text.split("\n"), start=1):
+    if line.strip():
+      yield f"{path.name}:{number}", _load(line)
+
+
+def _load(text: str) -> Json | jsontext.JsonTextError:
+  try:
+    return jsontext.load(text)
+  except jsontext.JsonTextError as error:
+    return error
+
+
+def _entries(document: Json, kind: str) -> Iterator[Entry]:
+  """The entries of a document; one that is refused if it has none at all."""
+  importer = IMPORTERS.get(kind) or next(
+    (known for known in IMPORTERS.values() if known.matches(document)), None
+  )
+  try:
+    if importer is None:
+      detail = f"none of: {', '.join(IMPORTERS)}"
+      raise Refused(RefusalReason.UNKNOWN_KIND, detail)
+    yield from importer.entries(document)
+  except Refused as error:
+    refusal = error
+
+    def refuse() -> Tool:
+      raise refusal
+
+    yield Entry("", refuse)
+
+
+def _build(entry: Entry, place: str, names: set[str]) -> Tool | Refusal:
+  """The tool of an entry, if it is sound and its name is new."""
+  try:
+    tool = entry.build()
+  except Refused as error:
+    return Refusal(place, error.reason, error.detail)
+  except RecordError as error:
+    return Refusal(place, RefusalReason.BAD_RECORD, str(error))
+  if tool.name in names:
+    detail = f"{tool.name!r} came before in this document"
+    return Refusal(place, RefusalReason.DUPLICATE_NAME, detail)
+  for finding in check_tool(tool):
+    if finding.reason in _UNSOUND:
+      detail = f"{tool.name!r}, {finding.where}: {finding.detail}"
+      return Refusal(place, finding.reason, detail)
+  return tool

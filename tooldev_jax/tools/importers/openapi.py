@@ -1,0 +1,235 @@
+"""OpenAPI 3 and Swagger 2: each operation becomes a tool.
+
+- The name is the `operationId`, or method and path without one.
+- Parameters of the path, query, header, cookie and body are merged into one
+  flat object. Of two with one name the later gets its place appended,
+  `id` and `id_body`.
+- A body that is an object gives its properties. Of alternatives (`oneOf`,
+  `anyOf`) it gives those of all, and requires what all require. Any other body
+  is one parameter `body`. What a body requires is required even where the body
+  as a whole may be left out: a flat tool cannot say "all or none".
+- Properties that are `readOnly` are not sent, so they are left out.
+- Only references within the document are followed (`schema_inliner`).
+"""
+
+import dataclasses
+import re
+from collections.abc import Iterator, Mapping
+
+from tooldev_jax.tools import dialects
+from tooldev_jax.tools.findings import pointer
+from tooldev_jax.tools.importers.base import (
+  Entry,
+  Importer,
+  RefusalReason,
+  Refused,
+)
+from tooldev_jax.tools.importers.schema_inliner import SchemaInliner
+from tooldev_jax.tools.jsontext import Json
+from tooldev_jax.tools.schemas import Schema
+from tooldev_jax.tools.vocabulary import Tool
+
+_METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+_BODY_KINDS = (
+  "application/json",
+  "application/x-www-form-urlencoded",
+  "multipart/form-data",
+)
+# What a Swagger 2 parameter says about itself rather than about its value.
+_OWN_KEYS = frozenset(
+  ("name", "in", "required", "description", "schema", "collectionFormat")
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Parameter:
+  """One named value of an operation; `place` is where HTTP would carry it."""
+
+  name: str
+  place: str
+  schema: Schema
+  required: bool
+
+
+def _matches(document: Json) -> bool:
+  return isinstance(document, Mapping) and (
+    "openapi" in document or "swagger" in document
+  )
+
+
+def _entries(document: Json) -> Iterator[Entry]:
+  paths = document.get("paths") if isinstance(document, Mapping) else None
+  if not isinstance(paths, Mapping):
+    raise Refused(RefusalReason.BAD_RECORD, "/paths is no object")
+  for path, item in paths.items():
+    where = pointer("paths", path)
+    if not isinstance(item, Mapping) or "$ref" in item:
+      yield Entry(where, lambda: _refuse("a path must be an object in place"))
+      continue
+    for method in _METHODS:
+      if method in item:
+        operation = _Operation(document, path, method)
+        yield Entry(where + pointer(method), operation.build)
+
+
+def _refuse(detail: str) -> Tool:
+  raise Refused(RefusalReason.BAD_RECORD, detail)
+
+
+class _Operation:
+  """One method of one path, on its way to a tool."""
+
+  def __init__(self, document: Mapping[str, Json], path: str, method: str):
+    self._item = document["paths"][path]
+    self._operation = self._item[method]
+    self._path = path
+    self._method = method
+    self._inliner = SchemaInliner(document)
+
+  def build(self) -> Tool:
+    """Raises Refused or RecordError where the operation cannot be a tool."""
+    if not isinstance(self._operation, Mapping):
+      _refuse("an operation must be an object")
+    found, open_schema = self._parameters()
+    properties: dict[str, Json] = {}
+    required: list[str] = []
+    for one in found:
+      name = one.name
+      if name in properties:
+        name = f"{name}_{one.place}"
+      properties[name] = one.schema
+      if one.required:
+        required.append(name)
+    schema: dict[str, Json] = {"type": "object", "properties": properties}
+    if required:
+      schema["required"] = required
+    if open_schema is not None:
+      schema["additionalProperties"] = open_schema
+    try:
+      modern = dialects.modernise(schema)
+    except dialects.SchemaTooLarge as error:
+      raise Refused(RefusalReason.TOO_LARGE, str(error)) from None
+    return Tool.from_json(
+      {
+        "name": self._name(),
+        "description": self._description(),
+        "parameters": modern,
+      }
+    )
+
+  def _name(self) -> Json:
+    if self._operation.get("operationId"):
+      return self._operation["operationId"]
+    words = re.findall(r"[A-Za-z0-9]+", self._path)
+    return "_".join((self._method, *words))
+
+  def _description(self) -> str:
+    """Summary and description, one of them where they say the same."""
+    texts: list[str] = []
+    for key in ("summary", "description"):
+      text = str(self._operation.get(key) or "").strip()
+      if text and not any(text in other or other in text for other in texts):
+        texts.append(text)
+      elif text and len(text) > len(texts[0]):
+        texts = [text]
+    return "\n".join(texts) or str(self._item.get("description") or "").strip()
+
+  def _parameters(self) -> tuple[list[_Parameter], Json]:
+    """All parameters, and what the body says of properties without a name."""
+    listed: dict[tuple[str, str], Mapping[str, Json]] = {}
+    for holder in (self._item, self._operation):
+      for described in holder.get("parameters") or ():
+        parameter = self._inliner.follow(described)
+        key = (str(parameter.get("name")), str(parameter.get("in")))
+        listed[key] = parameter
+    found: list[_Parameter] = []
+    open_schema: Json = None
+    for (name, place), parameter in listed.items():
+      if place == "body":
+        body = self._inliner.schema(parameter.get("schema", {}))
+        fields, open_schema = _body(body, name)
+        found.extend(fields)
+      else:
+        found.append(self._parameter(name, place, parameter))
+    if "requestBody" in self._operation:
+      fields, open_schema = _body(self._request_body(), "body")
+      found.extend(fields)
+    return found, open_schema
+
+  def _parameter(
+    self, name: str, place: str, parameter: Mapping[str, Json]
+  ) -> _Parameter:
+    if "name" not in parameter or "in" not in parameter:
+      _refuse("a parameter must have a name and a place ('in')")
+    if "schema" in parameter:
+      own = parameter["schema"]
+    elif "content" in parameter:
+      own = _content(parameter["content"])
+    else:
+      own = {
+        key: value for key, value in parameter.items() if key not in _OWN_KEYS
+      }
+    schema = dict(self._inliner.schema(own))
+    if schema.get("type") == "file":
+      schema |= {"type": "string", "format": "binary"}
+    if parameter.get("description"):
+      schema["description"] = parameter["description"]
+    required = parameter.get("required") is True or place == "path"
+    return _Parameter(name, place, schema, required)
+
+  def _request_body(self) -> Schema:
+    body = self._inliner.follow(self._operation["requestBody"])
+    schema = dict(self._inliner.schema(_content(body.get("content"))))
+    if body.get("description"):
+      schema.setdefault("description", body["description"])
+    return schema
+
+
+def _content(content: Json) -> Json:
+  """The schema of the media type that says most about itself."""
+  if not isinstance(content, Mapping) or not content:
+    _refuse("content must be an object with a media type")
+  kinds = [kind for kind in _BODY_KINDS if kind in content]
+  media = content[kinds[0] if kinds else next(iter(content))]
+  return media.get("schema", {}) if isinstance(media, Mapping) else {}
+
+
+def _body(schema: Schema, name: str) -> tuple[list[_Parameter], Json]:
+  """The fields of a body, and its `additionalProperties` unless false."""
+  branches = [
+    branch for key in ("oneOf", "anyOf") for branch in schema.get(key, ())
+  ]
+  parts = [schema, *branches] if "properties" in schema else branches
+  if not parts or not all("properties" in part for part in parts):
+    return [_Parameter(name, "body", schema, True)], None
+  required = set(schema.get("required", ()))
+  if branches:
+    required |= set.intersection(
+      *(set(branch.get("required", ())) for branch in branches)
+    )
+  described: dict[str, list[Schema]] = {}
+  for part in parts:
+    for field, own in part["properties"].items():
+      described.setdefault(field, []).append(own)
+  return [
+    _Parameter(field, "body", _either(ways), field in required)
+    for field, ways in described.items()
+  ], schema.get("additionalProperties") or None
+
+
+def _either(ways: list[Schema]) -> Schema:
+  """One schema for a field that alternatives describe each in their way."""
+  different = [way for i, way in enumerate(ways) if way not in ways[:i]]
+  if len(different) == 1:
+    return different[0]
+  types = {str(way.get("type")) for way in different}
+  if len(types) == 1 and all("enum" in way for way in different):
+    values = [value for way in different for value in way["enum"]]
+    unique = [
+      value for i, value in enumerate(values) if value not in values[:i]
+    ]
+    return {**different[0], "enum": unique}
+  return {"anyOf": different}
+
+
+OPENAPI = Importer("openapi", _matches, _entries)

@@ -57,7 +57,7 @@ def get_config() -> ConfigDict:
       "phases": [
         {
           # Copying, and one tool at a time.
-          "examples": 15000,
+          "examples": 16000,
           "copying": 0.3,
           "views": (0.1, 0.1, 0.8),
           "mix": {
@@ -70,7 +70,7 @@ def get_config() -> ConfigDict:
         },
         {
           # Everything.
-          "examples": 90000,
+          "examples": 70000,
           "copying": 0.03,
           "views": (0.12, 0.13, 0.75),
           "mix": {

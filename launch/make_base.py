@@ -18,8 +18,8 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
 def main(_) -> None:
   logging.set_verbosity(logging.INFO)
   with errors.shown_plainly():
-    settings = config.build(pretrain.PretrainConfig, _CONFIG.value)
-    folder = pretrain.make_base(settings, epath.Path(_WORKDIR.value))
+    settings = config.from_config_dict(pretrain.PretrainConfig, _CONFIG.value)
+    folder = pretrain.make_base(settings, epath.Path(_WORKDIR.value).resolve())
   logging.info("The base is in %s", folder)
 
 

@@ -1,112 +1,205 @@
-"""From a ConfigDict to frozen dataclasses, checked once, at the edge.
+"""What a run is: a tree of frozen dataclasses, checked once, at the edge.
 
-A wrong field name, type or value is an error that names the field and what is
-allowed, before anything is loaded. No other file knows ml_collections.
+A wrong field name, type, value or combination is an error that names the
+field and what is allowed, before anything is loaded. No other file knows
+ml_collections.
 """
 
 import dataclasses
-import types
-import typing
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
+from ml_collections import ConfigDict
+
+from tooldev_jax.data.encoding import EncodeOptions
+from tooldev_jax.data.toy.records import ToyConfig
+from tooldev_jax.data.views import ViewOptions
 from tooldev_jax.errors import UserError
+from tooldev_jax.evaluate import records
+from tooldev_jax.evolve.config import EvolveConfig
+from tooldev_jax.models.lora import LoraConfig
+from tooldev_jax.parallel.mesh import MeshConfig
+from tooldev_jax.sample.params import SamplerConfig
+from tooldev_jax.train.config import TrainConfig
+
+STAGES = ("adapt", "decompose", "evolve", "evaluate", "export")
 
 T = TypeVar("T")
 
 
-def build(cls: type[T], fields: Any, where: str = "config") -> T:
-  """Makes a dataclass, and those inside it, from nested mappings.
+@dataclasses.dataclass(frozen=True)
+class BaseConfig:
+  """The checkpoint to adapt.
 
-  Args:
-    cls: a frozen dataclass; its annotations say what is allowed.
-    fields: a ConfigDict or a mapping; missing fields take their defaults.
-    where: name of `fields`, for messages.
+  Attributes:
+    path: a folder in Hugging Face form, or a hub id.
+    dtype: of the frozen weights on the devices.
+  """
+
+  path: str
+  dtype: str = "bfloat16"
+
+  def __post_init__(self):
+    if self.dtype not in ("bfloat16", "float32"):
+      raise UserError(
+        f"base.dtype: {self.dtype!r}; allowed: 'bfloat16', 'float32'"
+      )
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceConfig:
+  """One input file.
+
+  Attributes:
+    path: of the file; `{workdir}` stands for the run's folder. Empty: none.
+    kind: how to read it, a key of `data.sources.SOURCES`.
+    limit: seeded choice of this many rows; 0 takes all.
+  """
+
+  path: str = ""
+  kind: str = "records"
+  limit: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+  """The run's inputs.
+
+  Attributes:
+    documents: tools to learn definitions from (adapt); empty skips the stage.
+    examples: labelled queries (decompose).
+    queries: unlabelled queries (evolve).
+    queries_gold: their answers, if known; only `evaluate` opens the file.
+    development: scored after every stage and round; rounds are accepted on it.
+    test: scored at the end.
+    max_bad_share: share of unreadable rows of a file that is still accepted.
+    row_length: tokens a packed row.
+  """
+
+  documents: SourceConfig = SourceConfig()
+  examples: SourceConfig = SourceConfig()
+  queries: SourceConfig = SourceConfig()
+  queries_gold: SourceConfig = SourceConfig()
+  development: SourceConfig = SourceConfig()
+  test: SourceConfig = SourceConfig()
+  max_bad_share: float = 0.05
+  row_length: int = 4096
+
+
+@dataclasses.dataclass(frozen=True)
+class StageConfig:
+  """One stage of training; the rest of its settings are `train`'s.
+
+  Attributes:
+    epochs: passes over its data; 0 skips the stage.
+    learning_rate: peak.
+    batch_examples: examples a step.
+    micro_batches: parts of a step whose gradients are accumulated.
+  """
+
+  epochs: int = 3
+  learning_rate: float = 1e-4
+  batch_examples: int = 48
+  micro_batches: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateConfig:
+  """What is measured.
+
+  Attributes:
+    max_call_tokens: longest answer with calls.
+    max_tool_tokens: longest list of made tools.
+    tool_making: queries of development and test that tools are made for.
+    bfcl: folder with BFCL's files, "package" for those of bfcl-eval, or empty
+      for none.
+    bfcl_cases: seeded, stratified slice of BFCL; 0 takes all.
+  """
+
+  max_call_tokens: int = 256
+  max_tool_tokens: int = 1024
+  tool_making: int = 100
+  bfcl: str = ""
+  bfcl_cases: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+  """A whole run.
+
+  Attributes:
+    base: the checkpoint.
+    seed: root of every random choice.
+    budget_minutes: what the run is expected to take on `hardware`; told.
+    hardware: what that was measured on; told.
+    toy: the embedded world, written to `{workdir}/data` when it has examples.
+    data: inputs.
+    view: how examples become tasks.
+    encode: how tasks become tokens.
+    lora: the adapter.
+    mesh: how devices are split.
+    train: settings that all training stages share.
+    adapt, decompose, round: the training stages.
+    sampler: shapes of the sampler.
+    evolve: the rounds.
+    evaluate: what is measured.
+  """
+
+  base: BaseConfig
+  seed: int = 0
+  budget_minutes: float = 0.0
+  hardware: str = ""
+  toy: ToyConfig = ToyConfig()
+  data: DataConfig = DataConfig()
+  view: ViewOptions = ViewOptions()
+  encode: EncodeOptions = EncodeOptions()
+  lora: LoraConfig = LoraConfig()
+  mesh: MeshConfig = MeshConfig()
+  train: TrainConfig = TrainConfig()
+  adapt: StageConfig = StageConfig()
+  decompose: StageConfig = StageConfig()
+  round: StageConfig = StageConfig()
+  sampler: SamplerConfig = SamplerConfig()
+  evolve: EvolveConfig = EvolveConfig()
+  evaluate: EvaluateConfig = EvaluateConfig()
+
+  def __post_init__(self):
+    if self.encode.max_length > self.data.row_length:
+      raise UserError(
+        f"encode.max_length is {self.encode.max_length}, above"
+        f" data.row_length {self.data.row_length}: such a stream fits no row"
+      )
+    longest = max(self.sampler.prompt_buckets)
+    if longest > self.encode.max_length:
+      raise UserError(
+        f"sampler.prompt_buckets ends at {longest}, above encode.max_length"
+        f" {self.encode.max_length}: prompts are never longer"
+      )
+    if self.decompose.epochs and not self.data.examples.path:
+      raise UserError("data.examples.path is empty, and decompose needs it")
+    if self.evolve.rounds and not self.data.queries.path:
+      raise UserError("data.queries.path is empty, and evolve.rounds is not 0")
+    if not self.data.development.path:
+      raise UserError(
+        "data.development.path is empty; rounds are accepted on it"
+      )
+
+
+def from_config_dict(kind: type[T], fields: ConfigDict) -> T:
+  """The frozen form of a ConfigDict.
 
   Raises:
     UserError: names the field, what was found and what is allowed.
   """
-  if hasattr(fields, "to_dict"):
-    fields = fields.to_dict()
-  if not isinstance(fields, Mapping):
-    raise UserError(f"{where}: {fields!r} is not a group of fields")
-  hints = typing.get_type_hints(cls)
-  known = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
-  for name in fields:
-    if name not in known:
-      raise UserError(
-        f"{where}.{name}: no such field; allowed: {', '.join(known)}"
-      )
-  values = {
-    name: _convert(hints[name], fields[name], f"{where}.{name}")
-    for name in known
-    if name in fields
-  }
-  try:
-    return cls(**values)
-  except TypeError as e:
-    missing = [name for name in known if name not in values]
-    raise UserError(f"{where}: lacks one of {', '.join(missing)}") from e
+  return records.from_json(kind, _plain(fields.to_dict()), "config")
 
 
-def _convert(hint: Any, value: Any, where: str) -> Any:
-  """`value` as the annotation `hint` wants it."""
-  if dataclasses.is_dataclass(hint):
-    return build(typing.cast(type, hint), value, where)
-  origin, inner = typing.get_origin(hint), typing.get_args(hint)
-  if origin in (typing.Union, types.UnionType):
-    if value is None and type(None) in inner:
-      return None
-    kept = [h for h in inner if h is not type(None)]
-    return _convert(kept[0], value, where)
-  if origin is tuple:
-    if isinstance(value, str) or not isinstance(value, Sequence):
-      raise UserError(f"{where}: {value!r} is not a list")
-    if len(inner) == 2 and inner[1] is Ellipsis:
-      kinds = [inner[0]] * len(value)
-    else:
-      kinds = list(inner)
-    if len(kinds) != len(value):
-      raise UserError(
-        f"{where}: {len(value)} entries; {len(kinds)} are allowed"
-      )
-    return tuple(
-      _convert(kind, x, f"{where}[{i}]")
-      for i, (kind, x) in enumerate(zip(kinds, value, strict=True))
-    )
-  if origin in (dict, Mapping) or getattr(origin, "__name__", "") == "Mapping":
-    if not isinstance(value, Mapping):
-      raise UserError(f"{where}: {value!r} is not a group of fields")
-    return dict(value)
-  return _scalar(hint, value, where)
-
-
-def _scalar(hint: Any, value: Any, where: str) -> Any:
-  if hint is Any:
-    return value
-  good = isinstance(value, hint)
-  if hint is float:
-    good = isinstance(value, int | float)
-  if hint in (int, float) and isinstance(value, bool):
-    good = False
-  if not good:
-    raise UserError(
-      f"{where}: {value!r} is of type {type(value).__name__}; allowed:"
-      f" {hint.__name__}"
-    )
-  return hint(value) if hint is float else value
-
-
-def to_json(value: Any) -> Any:
-  """Nested dataclasses as JSON: what manifests and comparisons use."""
-  if dataclasses.is_dataclass(value):
-    return {
-      f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)
-    }
-  if isinstance(value, tuple | list):
-    return [to_json(x) for x in value]
+def _plain(value: Any) -> Any:
+  """Tuples become lists, as in JSON."""
   if isinstance(value, Mapping):
-    return {k: to_json(x) for k, x in value.items()}
+    return {k: _plain(v) for k, v in value.items()}
+  if isinstance(value, Sequence) and not isinstance(value, str):
+    return [_plain(x) for x in value]
   return value
 
 

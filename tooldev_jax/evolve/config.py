@@ -33,6 +33,8 @@ class EvolveConfig:
     restart_from: adapter a round trains on: "last" or "base" (a fresh one,
       as in ReST-EM).
     max_drop: fall of the development score that is still accepted.
+    max_over_call_rise: rise of the development over-call rate that is still
+      accepted; made examples always hold calls, and replay has to balance it.
   """
 
   rounds: int = 3
@@ -52,12 +54,19 @@ class EvolveConfig:
   replay: float = 1.0
   restart_from: str = "last"
   max_drop: float = 0.0
+  max_over_call_rise: float = 0.05
 
   def __post_init__(self):
     for name in ("samples", "tool_sets", "max_tool_tokens", "max_call_tokens"):
       if getattr(self, name) < 1:
         raise UserError(f"evolve.{name}: {getattr(self, name)}; at least 1")
-    for name in ("min_vote_share", "max_vote_share", "replay", "max_drop"):
+    for name in (
+      "min_vote_share",
+      "max_vote_share",
+      "replay",
+      "max_drop",
+      "max_over_call_rise",
+    ):
       if not 0 <= getattr(self, name) <= 1:
         raise UserError(f"evolve.{name}: {getattr(self, name)}; from 0 to 1")
     if self.min_vote_share > self.max_vote_share:

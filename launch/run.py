@@ -1,0 +1,52 @@
+r"""Runs the whole loop, or some of its stages; the same command resumes.
+
+    python -m launch.run --config=configs/quickstart.py \
+      --workdir=runs/quickstart [--stages=adapt,decompose] [--config.seed=1]
+
+Exit status: 0 done, 2 a mistake in config or data, 75 preempted (run again).
+"""
+
+from absl import app, flags, logging
+from etils import epath
+from ml_collections import config_flags
+
+from launch import errors
+
+_CONFIG = config_flags.DEFINE_config_file(
+  "config", None, "What to do.", lock_config=True
+)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
+_STAGES = flags.DEFINE_list("stages", None, "Stages to run; all if not given.")
+_DISTRIBUTED = flags.DEFINE_bool(
+  "distributed", False, "Join the other processes of a TPU pod or cluster."
+)
+_COORDINATOR = flags.DEFINE_string(
+  "coordinator", "", "host:port of process 0, where no cluster tells it."
+)
+_PROCESS_COUNT = flags.DEFINE_integer("process_count", 0, "With a coordinator.")
+_PROCESS_INDEX = flags.DEFINE_integer("process_index", -1, "This one's number.")
+
+
+def main(_) -> None:
+  logging.set_verbosity(logging.WARNING)
+  # JAX and its friends take seconds to import: not for --help.
+  from tooldev_jax import config as configs
+  from tooldev_jax import measure, pipeline
+  from tooldev_jax.parallel import processes
+
+  with errors.shown_plainly():
+    config = configs.from_config_dict(configs.RunConfig, _CONFIG.value)
+    if _DISTRIBUTED.value or _COORDINATOR.value:
+      processes.initialize(
+        _COORDINATOR.value, _PROCESS_COUNT.value, _PROCESS_INDEX.value
+      )
+    workdir = epath.Path(_WORKDIR.value)
+    say = print if processes.is_lead() else lambda line: None
+    run = pipeline.Run(config, workdir, say)
+    run.run(_STAGES.value or configs.STAGES)
+    measure.tell_results(run)
+
+
+if __name__ == "__main__":
+  flags.mark_flags_as_required(["config", "workdir"])
+  app.run(main)

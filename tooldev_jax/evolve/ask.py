@@ -1,0 +1,21 @@
+"""The two questions a round asks, as views without an answer."""
+
+from collections.abc import Sequence
+
+from tooldev_jax.data import instructions
+from tooldev_jax.data.views import View
+from tooldev_jax.tools.vocabulary import Example, Message, Tool
+
+
+def for_tools(example: Example, seed: int) -> View:
+  """Which tools does this query need? The wording is chosen by seed."""
+  wording = instructions.choose(
+    instructions.GENERATION, seed, example.id, "generation"
+  )
+  text = wording.replace("{query}", example.query)
+  return View("generation", example.id, (Message("user", text),), (), "")
+
+
+def for_calls(example: Example, tools: Sequence[Tool]) -> View:
+  """Which calls of these tools answer the conversation?"""
+  return View("invocation", example.id, example.messages, tuple(tools), "")

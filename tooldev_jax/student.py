@@ -1,0 +1,307 @@
+"""The model that is taught: a frozen base and whatever adapter it has by now.
+
+It does three things: answers questions (`sample`), learns from examples
+(`learn`), and says which adapter it starts from. All of them write their
+results to a file of the run and return what is there if it is complete, so a
+run that was killed goes on where it was.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from etils import epath
+
+from tooldev_jax import storage
+from tooldev_jax.config import RunConfig, StageConfig
+from tooldev_jax.data.encoding import EncodedSet, EncodeError, Encoder
+from tooldev_jax.data.loader import LoaderConfig, TrainData
+from tooldev_jax.data.tokenizer import ChatTokenizer
+from tooldev_jax.data.views import View
+from tooldev_jax.errors import UserError
+from tooldev_jax.evaluate.outputs import OutputRecord
+from tooldev_jax.evolve import ask
+from tooldev_jax.evolve.round import Answers
+from tooldev_jax.models import checkpoint
+from tooldev_jax.models.parameters import declare, init_adapter
+from tooldev_jax.models.transformer import Decoder
+from tooldev_jax.parallel.mesh import make_mesh
+from tooldev_jax.parallel.sharding import TRAIN_RULES, Partition
+from tooldev_jax.sample.params import SamplingParams
+from tooldev_jax.sample.sampler import Sampler
+from tooldev_jax.tools.vocabulary import Example
+from tooldev_jax.train.loop import FitResult, fit
+from tooldev_jax.train.result import read_trained
+
+
+@dataclasses.dataclass(frozen=True)
+class Adapter:
+  """An adapter and its name for files and tables.
+
+  Attributes:
+    name: of the stage or round that made it; "base" has no tree.
+    tree: LoRA factors; None is the base itself.
+    fingerprint: digest of the bytes; "" for the base.
+  """
+
+  name: str
+  tree: Any
+  fingerprint: str
+
+
+BASE = Adapter("base", None, "")
+
+
+class Student:
+  """A base loaded on the mesh, with its tokenizer, encoder and sampler.
+
+  Args:
+    config: of the run.
+    workdir: the run's folder.
+
+  Raises:
+    UserError: the checkpoint, its tokenizer or the mesh will not do.
+  """
+
+  def __init__(self, config: RunConfig, workdir: epath.Path):
+    self.config = config
+    self.workdir = workdir
+    self.tokenizer = ChatTokenizer.load(config.base.path)
+    self.encoder = Encoder(
+      self.tokenizer, config.view.call_format, config.encode
+    )
+    self.mesh = make_mesh(config.mesh)
+    dtype = jnp.dtype(config.base.dtype)
+    self.base = checkpoint.load_model(
+      config.base.path, self.mesh, TRAIN_RULES, dtype
+    )
+    if self.tokenizer.vocab_size > self.base.config.vocab_size:
+      raise UserError(
+        f"{config.base.path}: the tokenizer has {self.tokenizer.vocab_size}"
+        f" entries, the model {self.base.config.vocab_size}"
+      )
+    self._compute = jnp.dtype(config.train.compute_dtype)
+    self._samplers: dict[bool, Sampler] = {}
+
+  def fresh_adapter(self) -> Any:
+    """A new adapter, which changes nothing yet; the same in every call."""
+    partition = Partition(self.mesh, TRAIN_RULES)
+    key = jax.random.key(self.config.seed)
+    return init_adapter(self.base.config, self.config.lora, key, partition)
+
+  def learn(
+    self, name: str, start: Any, streams: EncodedSet, stage: StageConfig
+  ) -> tuple[FitResult, TrainData]:
+    """Trains the adapter `start` on `streams`; resumes, or returns what is
+    there.
+
+    Args:
+      name: of the training; its folder in the run.
+      start: adapter tree.
+      streams: what to learn.
+      stage: how long and how fast.
+    """
+    loader = LoaderConfig(
+      row_length=self.config.data.row_length,
+      batch_examples=stage.batch_examples,
+      epochs=stage.epochs,
+      seed=self.config.seed,
+      micro_batches=stage.micro_batches,
+      row_multiple=self.mesh.shape["data"] * self.mesh.shape["fsdp"],
+    )
+    data = TrainData.build(streams, loader, self.tokenizer.pad_id)
+    train = dataclasses.replace(
+      self.config.train, learning_rate=stage.learning_rate
+    )
+    result = fit(
+      base=self.base,
+      lora=self.config.lora,
+      initial=start,
+      data=data,
+      config=train,
+      mesh=self.mesh,
+      workdir=self.workdir,
+      name=name,
+    )
+    return result, data
+
+  def trained(self, name: str) -> tuple[Any, str]:
+    """The adapter that `learn` made under this name, and its fingerprint."""
+    adapter = jax.eval_shape(self.fresh_adapter)
+    partition = Partition(self.mesh, TRAIN_RULES)
+    declared = declare(self.base.config, self.config.lora)["lora"]
+    like = jax.tree.map(
+      lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place),
+      adapter,
+      partition.shardings(declared),
+    )
+    return read_trained(self.workdir / name, like)
+
+  def sample(
+    self,
+    adapter: Adapter,
+    asked: Sequence[View],
+    sampling: SamplingParams,
+    file: epath.Path,
+  ) -> list[dict[str, Any]]:
+    """Answers questions, one row each, in `file`.
+
+    Answers are appended to a journal beside `file` as they come, and a killed
+    run samples only what is missing. A prompt longer than the sampler's cache
+    or refused by the template is not sampled; its row has no samples and says
+    why.
+
+    Returns:
+      Rows `{"index", "id", "skipped", "samples": [{"text", "finish"}]}`.
+    """
+    journal_file = file.parent / f".{file.name}.journal"
+    if file.exists():
+      journal_file.unlink(missing_ok=True)
+      return storage.read_jsonl(file)
+    prompts, rows = self._prompts(asked)
+    with storage.JsonlLog(journal_file) as journal:
+      rows += journal.rows
+      outputs = self._sampler(adapter).stream(
+        self.base.params,
+        list(prompts.values()),
+        sampling,
+        adapter=adapter.tree,
+        indices=list(prompts),
+        skip=[row["index"] for row in journal.rows],
+      )
+      for output in outputs:
+        samples = [
+          {"text": s.text, "finish": s.finish_reason} for s in output.samples
+        ]
+        journal.append(
+          {
+            "index": output.index,
+            "id": asked[output.index].example_id,
+            "skipped": "",
+            "samples": samples,
+          }
+        )
+        rows.append(journal.rows[-1])
+    rows = sorted(rows, key=lambda row: row["index"])
+    storage.write_jsonl(file, rows)
+    journal_file.unlink(missing_ok=True)
+    return rows
+
+  def _prompts(
+    self, asked: Sequence[View]
+  ) -> tuple[dict[int, list[int]], list[dict[str, Any]]]:
+    """Token ids by index, and finished rows for what cannot be asked."""
+    prompts, rows = {}, []
+    longest = max(self.config.sampler.prompt_buckets)
+    for index, view in enumerate(asked):
+      skipped = ""
+      try:
+        ids = self.encoder.prompt_ids(view)
+        if len(ids) > longest:
+          skipped = f"prompt of {len(ids)} tokens, most {longest}"
+      except EncodeError as e:
+        skipped = e.reason
+      if skipped:
+        row = {"index": index, "id": view.example_id, "samples": []}
+        rows.append({**row, "skipped": skipped})
+      else:
+        prompts[index] = ids
+    return prompts, rows
+
+  def _sampler(self, adapter: Adapter) -> Sampler:
+    """One for the base, one for adapters: their programs differ."""
+    adapted = adapter.tree is not None
+    if adapted not in self._samplers:
+      decoder = Decoder(
+        self.base.config,
+        lora=self.config.lora if adapted else None,
+        dtype=self._compute,
+      )
+      self._samplers[adapted] = Sampler(
+        decoder, self.tokenizer, self.mesh, self.config.sampler
+      )
+    return self._samplers[adapted]
+
+
+class Answering:
+  """A student with one adapter, as evaluation sees it: a text generator.
+
+  Args:
+    student: the model.
+    adapter: what it has learned.
+    folder: gets one file of answers for each set of questions.
+    label: of the set of questions, part of the file's name.
+  """
+
+  def __init__(
+    self, student: Student, adapter: Adapter, folder: epath.Path, label: str
+  ):
+    self._student = student
+    self._adapter = adapter
+    self._folder = folder
+    self._label = label
+
+  def generate(
+    self, examples: Sequence[Example], kind: str
+  ) -> list[OutputRecord]:
+    """Greedy answers to the view `kind` of the examples, in their order."""
+    config = self._student.config
+    if kind == "generation":
+      asked = [ask.for_tools(example, config.seed) for example in examples]
+      longest = config.evaluate.max_tool_tokens
+    else:
+      asked = [ask.for_calls(example, example.tools) for example in examples]
+      longest = config.evaluate.max_call_tokens
+    rows = self._student.sample(
+      self._adapter,
+      asked,
+      SamplingParams(n=1, temperature=0.0, max_new_tokens=longest),
+      self._folder / f"{self._label}_{kind}.jsonl",
+    )
+    return [
+      OutputRecord(row["id"], "", "skipped")
+      if row["skipped"]
+      else OutputRecord(
+        row["id"], row["samples"][0]["text"], row["samples"][0]["finish"]
+      )
+      for row in rows
+    ]
+
+
+def asking(student: Student, adapter: Adapter, top_k: int, seed: int):
+  """The `Ask` of a round: sampled answers of the current model."""
+
+  def ask_(
+    asked: Sequence[View],
+    samples: int,
+    temperature: float,
+    longest: int,
+    file: epath.Path,
+  ) -> list[Answers]:
+    sampling = SamplingParams(
+      n=samples,
+      temperature=temperature,
+      top_k=top_k,
+      max_new_tokens=longest,
+      seed=seed_of(seed, file.name),
+    )
+    rows = student.sample(adapter, asked, sampling, file)
+    return [
+      Answers(
+        texts=tuple(sample["text"] for sample in row["samples"]),
+        finished=tuple(s["finish"] == "stop" for s in row["samples"]),
+        fits=not row["skipped"],
+      )
+      for row in rows
+    ]
+
+  return ask_
+
+
+def seed_of(seed: int, *names: object) -> int:
+  """A 31-bit seed that depends on the run's seed and what it is for."""
+  text = "\x1f".join(map(str, (seed, *names)))
+  return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1

@@ -1,5 +1,6 @@
 """A run that never happened, with figures like those of a real one."""
 
+import functools
 import random
 
 from tooldev_jax.evaluate import bfcl, labels, metrics, tool_making
@@ -127,6 +128,7 @@ def fake_curve(start, end, steps, seed):
   )
 
 
+@functools.cache
 def fake_summary():
   """A run of two stages and three rounds, the second of them rolled back."""
   plan = (

@@ -24,7 +24,6 @@ from tooldev_jax.evaluate.bfcl_cases import (
 )
 from tooldev_jax.evaluate.intervals import Figure
 from tooldev_jax.evaluate.outputs import OutputRecord, TextGenerator
-from tooldev_jax.tools.vocabulary import Example
 
 __all__ = [
   "CATEGORIES",
@@ -104,8 +103,7 @@ def judge_all(
   checker: bfcl_checker.Checker,
 ) -> list[BfclJudgement]:
   """Judges outputs officially, in the order of the cases."""
-  examples = [Example(case.id, case.messages) for case in cases]
-  paired = outputs.pair(examples, answers)
+  paired = outputs.pair([case.example for case in cases], answers)
   return [
     _judge(case, output, call_format, checker)
     for case, output in zip(cases, paired, strict=True)
@@ -199,6 +197,6 @@ def evaluate_bfcl(
     checker = bfcl_checker.Checker()
   except bfcl_checker.CheckerMissingError as e:
     return [], BfclScores(skipped=f"official BFCL scores were skipped: {e}")
-  answers = generator.generate([c.example() for c in cases], "invocation")
+  answers = generator.generate([c.example for c in cases], "invocation")
   judgements = judge_all(cases, answers, call_format, checker)
   return judgements, score(judgements, checker.version)

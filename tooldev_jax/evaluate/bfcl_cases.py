@@ -1,4 +1,4 @@
-"""BFCL's single-turn cases: its files (v4) as cases, and cases as examples.
+"""BFCL's single-turn cases (v4): files in, cases to ask and judge out.
 
 The files are `BFCL_v4_<category>.json` and `possible_answer/` with the same
 names, JSON lines, in a folder of the user's or in the installed package.
@@ -10,15 +10,16 @@ import hashlib
 import importlib.util
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from etils import epath
 
 from tooldev_jax import errors, storage
+from tooldev_jax.data import sources
 from tooldev_jax.evaluate import bfcl_checker
 from tooldev_jax.tools.jsontext import Json
-from tooldev_jax.tools.vocabulary import Call, Example, Message, Tool
+from tooldev_jax.tools.vocabulary import Call, Example
 
 # Category → what is judged: "ast" by the checker, the others by call or none.
 CATEGORIES: Mapping[str, str] = {
@@ -48,41 +49,31 @@ class BfclCase:
   """One case of the benchmark.
 
   Attributes:
-    id: BFCL's id.
     category: a key of `CATEGORIES`.
-    messages: the question.
-    functions: its function documents, untouched: the checker wants them so.
+    example: what a model is asked, with one possible answer as gold calls.
+    functions: its function documents, as BFCL wrote them for the checker.
     answers: its possible answers; empty for relevance and irrelevance.
   """
 
-  id: str
   category: str
-  messages: tuple[Message, ...]
+  example: Example
   functions: tuple[Mapping[str, Any], ...]
   answers: tuple[Mapping[str, Any], ...]
 
   @property
+  def id(self) -> str:
+    """BFCL's id."""
+    return self.example.id
+
+  @property
   def language(self) -> str:
     """The language whose literals the arguments are in."""
-    language = self.category.removeprefix("simple_")
-    return language if language in bfcl_checker.LANGUAGES else "python"
+    return _language(self.category)
 
-  def example(self) -> Example:
-    """The example a model is asked, with one possible answer as gold calls."""
-    return Example(
-      id=self.id,
-      messages=self.messages,
-      tools=tuple(_tool(f, self.language) for f in self.functions),
-      calls=tuple(
-        _gold_call(a, self.functions, self.language) for a in self.answers
-      ),
-      provenance={
-        "source": "bfcl",
-        "split": "test",
-        "category": self.category,
-        "language": self.language,
-      },
-    )
+
+def _language(category: str) -> str:
+  language = category.removeprefix("simple_")
+  return language if language in bfcl_checker.LANGUAGES else "python"
 
 
 def find_folder(folder: storage.PathLike | None = None) -> epath.Path:
@@ -135,49 +126,44 @@ def _file(folder: epath.Path, category: str) -> epath.Path:
   return folder / f"{_PREFIX}{category}.json"
 
 
-def _rows(path: epath.Path) -> dict[str, Mapping[str, Any]]:
-  """Rows by id, in file order."""
+def _read_category(folder: epath.Path, category: str) -> list[BfclCase]:
+  path = _file(folder, category)
+  read = sources.read_examples(path, "bfcl")
+  if read.rejected:
+    raise BfclError(f"not a BFCL case: {read.rejected[0]}")
+  answers: Mapping[str, Sequence[Mapping[str, Any]]] = {}
+  if CATEGORIES[category] == "ast":
+    answers = _read_answers(folder / "possible_answer" / path.name)
+    missing = sorted({e.id for e in read.examples} - set(answers))
+    if missing:
+      raise BfclError(f"{path}: {missing[0]!r} has no possible answer")
+  language = _language(category)
+  return [
+    BfclCase(
+      category=category,
+      example=example if language == "python" else _as_text(example, language),
+      functions=tuple(tool.to_json() for tool in example.tools),
+      answers=tuple(answers.get(example.id, ())),
+    )
+    for example in read.examples
+  ]
+
+
+def _read_answers(path: epath.Path) -> dict[str, Sequence[Mapping[str, Any]]]:
+  """Ground truths by id."""
   if not path.exists():
     raise BfclError(f"BFCL file {path} does not exist")
-  rows: dict[str, Mapping[str, Any]] = {}
+  answers = {}
   lines = path.read_text(encoding="utf-8").split("\n")
   for number, line in enumerate(lines, start=1):
     if not line.strip():
       continue
     try:
       row = json.loads(line)
-      rows[row["id"]] = row
+      answers[row["id"]] = row["ground_truth"]
     except (ValueError, KeyError, TypeError, RecursionError) as e:
-      raise BfclError(f"{path}:{number}: not a BFCL row: {e!r}") from e
-  return rows
-
-
-def _read_category(folder: epath.Path, category: str) -> list[BfclCase]:
-  path = _file(folder, category)
-  questions = _rows(path)
-  answers: Mapping[str, Mapping[str, Any]] = {}
-  if CATEGORIES[category] == "ast":
-    answers = _rows(folder / "possible_answer" / path.name)
-    missing = sorted(set(questions) - set(answers))
-    if missing:
-      raise BfclError(f"{path}: {missing[0]!r} has no possible answer")
-  cases = []
-  for id, row in questions.items():
-    try:
-      cases.append(
-        BfclCase(
-          id=id,
-          category=category,
-          messages=tuple(
-            Message(m["role"], m["content"]) for m in row["question"][0]
-          ),
-          functions=tuple(row["function"]),
-          answers=tuple(answers[id]["ground_truth"]) if answers else (),
-        )
-      )
-    except (KeyError, IndexError, TypeError) as e:
-      raise BfclError(f"{path}: {id!r} is not a BFCL case: {e!r}") from e
-  return cases
+      raise BfclError(f"{path}:{number}: not a BFCL answer: {e!r}") from e
+  return answers
 
 
 def slice_cases(
@@ -208,20 +194,43 @@ def _rank(seed: int, id: str) -> str:
   return hashlib.sha256(f"{seed}:{id}".encode()).hexdigest()
 
 
-def _tool(function: Mapping[str, Any], language: str) -> Tool:
-  """A function document as a tool.
+def _as_text(example: Example, language: str) -> Example:
+  """A Java or JavaScript case, whose arguments are strings with literals.
 
-  Java and JavaScript arguments are strings that hold a literal of the
-  language, for the checker and so for the model; their types move into the
-  descriptions, as in the benchmark's own prompts.
+  The checker wants them so, and a model must know: types move into the
+  descriptions of parameters, as in the benchmark's own prompts.
   """
-  parameters = dict(function["parameters"])
-  if language != "python":
-    parameters["properties"] = {
-      name: _in_words(schema, language)
-      for name, schema in parameters.get("properties", {}).items()
-    }
-  return Tool(function["name"], function.get("description", ""), parameters)
+  types = {
+    (tool.name, name): schema.get("type", "any")
+    for tool in example.tools
+    for name, schema in tool.parameters.get("properties", {}).items()
+  }
+  return dataclasses.replace(
+    example,
+    tools=tuple(
+      dataclasses.replace(
+        tool,
+        parameters={
+          **tool.parameters,
+          "properties": {
+            name: _in_words(schema, language)
+            for name, schema in tool.parameters.get("properties", {}).items()
+          },
+        },
+      )
+      for tool in example.tools
+    ),
+    calls=tuple(
+      Call(
+        call.name,
+        {
+          name: _literal(value, types.get((call.name, name), "any"), language)
+          for name, value in call.arguments.items()
+        },
+      )
+      for call in example.calls
+    ),
+  )
 
 
 def _in_words(schema: Mapping[str, Any], language: str) -> Mapping[str, Any]:
@@ -233,46 +242,6 @@ def _in_words(schema: Mapping[str, Any], language: str) -> Mapping[str, Any]:
   kept = {k: v for k, v in schema.items() if k not in inner}
   description = f"{schema.get('description', '')} {note}".strip()
   return {**kept, "type": "string", "description": description}
-
-
-def _gold_call(
-  answer: Mapping[str, Any],
-  functions: Iterable[Mapping[str, Any]],
-  language: str,
-) -> Call:
-  """One possible answer: the first option of each parameter that needs one."""
-  ((name, parameters),) = answer.items()
-  schema: Mapping[str, Any] = {}
-  for function in functions:
-    if function["name"] == name:
-      schema = function["parameters"]
-  arguments: dict[str, Json] = {}
-  for parameter, choices in parameters.items():
-    given = [choice for choice in choices if choice != ""]
-    optional = parameter not in schema.get("required", ())
-    if optional and (not given or "" in choices):
-      continue
-    value = _first(given[0]) if given else ""
-    if language != "python":
-      kind = schema.get("properties", {}).get(parameter, {}).get("type", "any")
-      value = _literal(value, kind, language)
-    arguments[parameter] = value
-  return Call(name, arguments)
-
-
-def _first(value: Any) -> Json:
-  """A possible value, with the choices inside objects settled."""
-  if isinstance(value, list):
-    return [_first(item) for item in value]
-  if not isinstance(value, dict):
-    return value
-  settled: dict[str, Json] = {}
-  for key, choices in value.items():
-    if not isinstance(choices, list):
-      settled[key] = choices
-    elif "" not in choices:
-      settled[key] = _first(choices[0]) if choices else []
-  return settled
 
 
 def _literal(value: Json, kind: str, language: str) -> str:

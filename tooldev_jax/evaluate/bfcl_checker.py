@@ -71,6 +71,8 @@ class Checker:
         "parity.txt says how to install it"
       ) from e
     decoder.eval = bounded_arithmetic  # type: ignore[attr-defined]
+    # Already imported by someone else, it knows the package's models only.
+    checker.MODEL_CONFIG_MAPPING = _AnyModel()  # type: ignore[attr-defined]
     self._check: Callable[..., Mapping[str, Any]] = checker.ast_checker
     self._decode: Callable[..., Any] = decoder.default_decode_ast_prompting
     self._language: Callable[[str], Any] = enums.Language

@@ -211,7 +211,17 @@ def reason_text(reason: Any) -> str:
 def judge(
   example: Example, output: OutputRecord, call_format: str
 ) -> Judgement:
-  """Judges one answer against its example's gold calls."""
+  """Judges one answer against its example's gold calls.
+
+  Raises:
+    UserError: the example's source knows no answer, so that its having no gold
+      calls does not mean that none is right.
+  """
+  if example.provenance.get("labelled") is False:
+    raise errors.UserError(
+      f"example {example.id!r} has no known answer (provenance says"
+      " labelled: false); leave it out of the evaluation set"
+    )
   made, reason = parse_answer(output.text, call_format)
   calls = made or ()
   tools = {tool.name: tool for tool in example.tools}

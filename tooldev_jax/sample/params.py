@@ -80,7 +80,8 @@ class SamplerConfig:
     rows: lanes that decode together; slots = rows / lanes of a prompt.
     max_lanes: samples of one prompt that share a slot; a prompt with more
       takes several slots.
-    prefill_tokens: about how many prompt tokens are prefilled at once.
+    prefill_tokens: the most prompt tokens that are prefilled at once, unless
+      one prompt has more.
     chunk: decode steps between two looks by the host (a habit).
     ahead: chunks that are dispatched before the last one's flags are read;
       -1 is 0 on CPU, where the host's gap costs less than the overrun, and 1

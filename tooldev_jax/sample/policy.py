@@ -90,8 +90,12 @@ def keep_likely(logits_BxV: jax.Array, policy: Policy) -> jax.Array:
 
 
 def uniforms(key_B: jax.Array) -> jax.Array:
-  """The two draws [B, 2] in [0, 1) that decide a token."""
-  return jax.vmap(lambda key: jax.random.uniform(key, (2,)))(key_B)
+  """The two draws [B, 2] in [0, 1) that decide a token.
+
+  A key is two random words already, and this key is used for nothing else.
+  """
+  words = jax.random.key_data(key_B) >> 8
+  return words.astype(jnp.float32) * 2.0**-24
 
 
 def draw(weights_BxV: jax.Array, uniform_Bx2: jax.Array) -> jax.Array:
@@ -111,7 +115,11 @@ def draw(weights_BxV: jax.Array, uniform_Bx2: jax.Array) -> jax.Array:
 
 
 def _invert(weights_BxN: jax.Array, uniform_B: jax.Array) -> jax.Array:
-  """The first index whose cumulative weight exceeds uniform x total."""
+  """The first index whose cumulative weight exceeds uniform x total.
+
+  The product rounds to less than the total since `uniform` is at most
+  1 - 2**-24, so there is one, and its own weight is not 0.
+  """
   cumulative = jnp.cumsum(weights_BxN, axis=-1)
   target = uniform_B[:, None] * cumulative[:, -1:]
   return jnp.sum(cumulative <= target, axis=-1)

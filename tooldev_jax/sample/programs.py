@@ -9,6 +9,7 @@ bucket, S tail bucket, V vocabulary, X stop tokens.
 """
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable
 from typing import Any
@@ -25,6 +26,9 @@ from tooldev_jax.sample import cache as segments
 from tooldev_jax.sample.params import SamplerConfig
 from tooldev_jax.sample.policy import Array, Policy, choose
 from tooldev_jax.sample.schedule import Shape
+
+# Named, so that JAX's default cannot change what is sampled.
+KEYS = "threefry2x32"
 
 LogitsFn = Callable[["Lanes", jax.Array], jax.Array]
 
@@ -98,9 +102,8 @@ class Arrivals:
     """fold_in(fold_in(key(seed), i), j) for each lane, as data [A, R, 2]."""
 
     def key(seed, index, number):
-      return jax.random.fold_in(
-        jax.random.fold_in(jax.random.key(seed), index), number
-      )
+      root = jax.random.key(seed, impl=KEYS)
+      return jax.random.fold_in(jax.random.fold_in(root, index), number)
 
     lanes = jax.vmap(jax.vmap(key, (None, None, 0)))
     return jax.random.key_data(lanes(self.seed, self.index, self.number))
@@ -113,6 +116,20 @@ class Running:
 
   tail: Any
   lanes: Lanes
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Control:
+  """What the host says to a chunk.
+
+  `kill` [N, R] marks lanes that the host has ended. The chunk ends after
+  `steps` steps, or when `leave` more slots have finished than at its start.
+  """
+
+  kill: Array
+  leave: Array
+  steps: Array
 
 
 @jax.tree_util.register_dataclass
@@ -140,8 +157,7 @@ class Compiled:
   arrivals: Arrivals
   prompt: Any
   running: Running
-  kill: Any
-  leave: Any
+  control: Control
 
   def empty(self) -> tuple[Any, Running]:
     """A state in which nothing runs: the prompts' segments and the rest."""
@@ -185,6 +201,7 @@ class Programs:
     self.decoder = decoder
     self.unrolled = decoder.clone(unroll=unroll)
     self.partition = Partition(mesh, rules)
+    self.shards = shard_count(self.partition)
     self.config = config
     self.logits_fn = logits_fn
     self.compiles = 0
@@ -211,7 +228,7 @@ class Programs:
         self.arrivals(shape),
         prompt,
         running,
-        *self.control(shape),
+        self.control(shape),
       )
       self.compile_s += time.perf_counter() - start
       self.compiles += 2
@@ -221,10 +238,7 @@ class Programs:
     """Prefill and decode, lowered for abstract or concrete variables.
 
     prefill(variables, prompt, lanes, arrivals) -> (prompt, lanes)
-    decode(variables, prompt, running, kill, leave) -> (running, report)
-
-    `kill` [N, R] marks lanes that the host has ended; the chunk leaves when
-    `leave` more slots than at its start have finished.
+    decode(variables, prompt, running, control) -> (running, report)
     """
     prompt, running = self.abstract_state(shape, variables)
     shardings = lambda tree: jax.tree.map(lambda x: x.sharding, tree)
@@ -235,12 +249,11 @@ class Programs:
     ).lower(variables, prompt, running.lanes, self.arrivals(shape))
     whole = self.partition.sharding()
     report = Report(*(whole,) * len(dataclasses.fields(Report)))
-    kill, leave = self.control(shape)
     decode = jax.jit(
       self._decode,
       donate_argnums=(2,),
       out_shardings=(shardings(running), report),
-    ).lower(variables, prompt, running, kill, leave)
+    ).lower(variables, prompt, running, self.control(shape))
     return prefill, decode
 
   def arrivals(self, shape: Shape) -> Arrivals:
@@ -256,10 +269,11 @@ class Programs:
     )
     return jax.tree.map(lambda x: self._like(x, ("batch",)), batch)
 
-  def control(self, shape: Shape) -> tuple[Any, Any]:
-    """The abstract `kill` and `leave` of a decode."""
-    kill = self._like(np.zeros((shape.slots, shape.lanes), bool), ("batch",))
-    return kill, self._like(np.zeros((), np.int32), ())
+  def control(self, shape: Shape) -> Control:
+    """The abstract words of the host."""
+    kill = np.zeros((shape.slots, shape.lanes), bool)
+    number = self._like(np.zeros((), np.int32), ())
+    return Control(self._like(kill, ("batch",)), leave=number, steps=number)
 
   def abstract_state(self, shape: Shape, variables: Any) -> tuple[Any, Running]:
     """Shapes, dtypes and shardings of the state."""
@@ -319,16 +333,36 @@ class Programs:
     )
     fresh = self._advance(fresh, logits_AxRxV)
 
-    seat = lambda old, new: old.at[arrivals.slot].set(new, mode="drop")
-    seat_segment = lambda old, new: old.at[:, arrivals.slot].set(
-      new, mode="drop"
+    prompt = jax.tree.map(
+      lambda old, new: self._seat(old, new, arrivals.slot, axis=1), prompt, new
     )
-    prompt = jax.tree.map(seat_segment, prompt, new)
-    return prompt, jax.tree.map(seat, lanes, fresh)
+    lanes = jax.tree.map(
+      lambda old, new: self._seat(old, new, arrivals.slot, axis=0), lanes, fresh
+    )
+    return prompt, lanes
 
-  def _decode(self, variables, prompt, running: Running, kill, leave):
+  def _seat(self, old, new, slot_A, axis: int):
+    """Puts the arrivals' rows of `new` into their slots of `old`.
+
+    The host seats a row in a slot of the same shard of the batch, so each
+    device writes its own rows and none has to see another's.
+    """
+    split = lambda x, axis: x.reshape(
+      *x.shape[:axis], self.shards, -1, *x.shape[axis + 1 :]
+    )
+    olds, news, slots = split(old, axis), split(new, axis), split(slot_A, 0)
+    first = jnp.arange(self.shards) * olds.shape[axis + 1]
+    place = (slice(None),) * axis
+    write = jax.vmap(
+      lambda old, new, slot: old.at[(*place, slot)].set(new, mode="drop"),
+      in_axes=(axis, axis, 0),
+      out_axes=axis,
+    )
+    return write(olds, news, slots - first[:, None]).reshape(old.shape)
+
+  def _decode(self, variables, prompt, running: Running, control: Control):
     lanes = running.lanes
-    lanes = dataclasses.replace(lanes, done=lanes.done | kill)
+    lanes = dataclasses.replace(lanes, done=lanes.done | control.kill)
     finished = lambda lanes: jnp.sum(jnp.all(lanes.done, axis=1))
     at_start = finished(lanes)
 
@@ -336,7 +370,7 @@ class Programs:
       steps, _, running = carry
       new = finished(running.lanes) - at_start
       alive = ~jnp.all(running.lanes.done)
-      return (steps < self.config.chunk) & alive & (new < leave)
+      return (steps < control.steps) & alive & (new < control.leave)
 
     def step(carry):
       steps, lane_steps, running = carry
@@ -389,7 +423,8 @@ class Programs:
     slots, width = lanes.count.shape
     number = lanes.first[:, None] + lanes.count
     keys = jax.vmap(jax.random.fold_in)(
-      jax.random.wrap_key_data(lanes.key.reshape(-1, 2)), number.reshape(-1)
+      jax.random.wrap_key_data(lanes.key.reshape(-1, 2), impl=KEYS),
+      number.reshape(-1),
     )
     per_lane = lambda x: jnp.repeat(x, width, axis=0)
     token, logprob = choose(
@@ -412,6 +447,13 @@ class Programs:
       tokens=jnp.where(here, token[..., None], lanes.tokens),
       logprobs=jnp.where(here, logprob[..., None], lanes.logprobs),
     )
+
+
+def shard_count(partition: Partition) -> int:
+  """Ways that the batch is split over the mesh."""
+  batch = partition.sharding(("batch",)).spec[0]
+  axes = (batch,) if isinstance(batch, str) else batch or ()
+  return math.prod(partition.mesh.shape[axis] for axis in axes)
 
 
 def _abstract(x: Any) -> jax.ShapeDtypeStruct:

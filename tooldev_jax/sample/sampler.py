@@ -34,6 +34,7 @@ from tooldev_jax.sample.policy import Policy
 from tooldev_jax.sample.programs import (
   Arrivals,
   Compiled,
+  Control,
   Lanes,
   LogitsFn,
   Programs,
@@ -94,7 +95,7 @@ class Sampler:
     self.tokenizer = tokenizer
     self.stats = SampleStats()
     self.programs = Programs(decoder, mesh, self.config, logits_fn)
-    shards = mesh.shape["data"] * mesh.shape["fsdp"]
+    shards = self.programs.shards
     self._planner = Planner(self.config, shards, logits_fn is not None)
     self._ahead = self.config.ahead
     device = mesh.devices.flat[0]
@@ -244,7 +245,7 @@ class _Phase:
     self.shape = shape
     self.variables = variables
     self.queues = queues
-    self.slots = Slots(shape)
+    self.slots = Slots(shape, sampler.programs.shards)
     self.kill = np.zeros((shape.slots, shape.lanes), bool)
 
   def run(self) -> Iterator[Request]:
@@ -253,7 +254,7 @@ class _Phase:
     prompt, running = self.compiled.empty()
     pending: collections.deque[tuple[Report, list]] = collections.deque()
     while queue or self.slots.busy:
-      if queue and self._worth_prefilling():
+      if queue and self.slots.room >= self._wanted():
         prompt, running = self._prefill(prompt, running, queue)
         continue
       running, report = self._decode(prompt, running)
@@ -261,12 +262,8 @@ class _Phase:
       if len(pending) > self.sampler._ahead:
         yield from self._harvest(*pending.popleft())
 
-  def _worth_prefilling(self) -> bool:
-    """Whether a prefill would be full, or nothing else is to be done."""
-    return len(self.slots.free) >= self._wanted_slots()
-
-  def _wanted_slots(self) -> int:
-    """Empty slots that fill a prefill."""
+  def _wanted(self) -> int:
+    """Arrivals that make a full prefill, or all that wait."""
     return min(self.shape.rows, len(self.queues[self.shape]))
 
   def _prefill(self, prompt, running, queue):
@@ -275,23 +272,25 @@ class _Phase:
     prompt, lanes = self.compiled.prefill(
       self.variables, prompt, running.lanes, arrivals
     )
-    for slot, _ in seated:
+    for _, slot, _ in seated:
       self.kill[slot] = False
     stats = self.sampler.stats
     stats.prefilled += self.shape.rows * self.shape.prompt
-    stats.prefilled_useful += sum(len(unit.tokens) for _, unit in seated)
+    stats.prefilled_useful += sum(len(unit.tokens) for _, _, unit in seated)
     return prompt, dataclasses.replace(running, lanes=lanes)
 
   def _decode(self, prompt, running):
     # With prompts waiting, leave as soon as a full prefill has room.
-    leave = self._wanted_slots() - len(self.slots.free)
-    if not self.queues[self.shape]:
-      leave = self.shape.slots
-    kill, leave = place(
-      (self.kill.copy(), np.array(max(leave, 1), np.int32)),
-      (self.compiled.kill, self.compiled.leave),
+    leave = self.shape.slots
+    if self.queues[self.shape]:
+      leave = max(1, self._wanted() - self.slots.room)
+    control = Control(
+      kill=self.kill.copy(),
+      leave=np.array(leave, np.int32),
+      steps=np.array(self.sampler.config.chunk, np.int32),
     )
-    return self.compiled.decode(self.variables, prompt, running, kill, leave)
+    control = place(control, self.compiled.control)
+    return self.compiled.decode(self.variables, prompt, running, control)
 
   def _harvest(self, report: Report, owners: list[Unit | None]):
     """Files what a chunk has finished; yields the requests that completed."""
@@ -339,11 +338,12 @@ class _Phase:
 
 
 def _arrivals(
-  like: Arrivals, seated: list[tuple[int, Unit]], shape: Shape
+  like: Arrivals, seated: list[tuple[int, int, Unit]], shape: Shape
 ) -> Arrivals:
   """The prefill batch for these units; rows beyond them are padding."""
-  settings = [unit.request.sampling for _, unit in seated]
-  settings += [SamplingParams()] * (shape.rows - len(seated))
+  settings = [SamplingParams()] * shape.rows
+  for row, _, unit in seated:
+    settings[row] = unit.request.sampling
   stop_ids = like.lanes.stop_ids.shape[1]
   lanes = dataclasses.replace(
     Lanes.empty(shape.rows, shape.lanes, shape.tail, stop_ids),
@@ -357,7 +357,7 @@ def _arrivals(
     index=np.zeros(shape.rows, np.uint32),
     number=np.zeros((shape.rows, shape.lanes), np.uint32),
   )
-  for row, (slot, unit) in enumerate(seated):
+  for row, slot, unit in seated:
     request, ids = unit.request, unit.tokens
     batch.tokens[row, : len(ids)] = ids
     batch.slot[row] = slot

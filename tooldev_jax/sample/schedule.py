@@ -134,8 +134,7 @@ class Planner:
     """
     self._check(request)
     n = request.sampling.n
-    slots = -(-n // self.config.max_lanes)
-    lanes = -(-n // slots)
+    lanes = self._lanes(n)
     return [
       Unit(request, tuple(range(j, min(j + lanes, n))), lanes)
       for j in range(0, n, lanes)
@@ -148,11 +147,31 @@ class Planner:
     tail = self._tail(unit.request.sampling, len(unit.prefix))
     return self.make_shape(unit.lanes, prompt, tail)
 
+  def shape_for(self, n: int, prompt: int, new: int) -> Shape:
+    """The programs that n samples of a prompt start with.
+
+    Args:
+      n: samples of the prompt.
+      prompt: its length.
+      new: the new tokens to plan for.
+
+    Raises:
+      UserError: no prompt bucket is that long.
+    """
+    sampling = SamplingParams(n=n, max_new_tokens=new)
+    (unit, *_) = self.units(Request(0, 0, (0,) * prompt, sampling, ()))
+    return self.shape(unit)
+
+  def _lanes(self, n: int) -> int:
+    return -(-n // -(-n // self.config.max_lanes))
+
   def make_shape(self, lanes: int, prompt: int, tail: int) -> Shape:
     """Fills in how many slots and prefill rows go with these sizes."""
     whole = lambda n: -(-max(n, 1) // self.shards) * self.shards
     slots = whole(self.config.rows // lanes)
-    rows = min(whole(self.config.prefill_tokens // prompt), slots)
+    # Empty slots wait until they fill a prefill, so let that be an eighth.
+    rows = min(self.config.prefill_tokens // prompt, slots // 8)
+    rows = min(whole(rows), slots)
     return Shape(lanes, prompt, tail, slots, rows)
 
   def _tail(self, sampling: SamplingParams, done: int) -> int:
@@ -194,32 +213,46 @@ class Planner:
 
 
 class Slots:
-  """Who sits in which slot of one shape."""
+  """Who sits in which slot of one shape.
 
-  def __init__(self, shape: Shape):
+  Slots and prefill rows are split evenly over the shards of the batch, and a
+  row is seated in a slot of its own shard.
+  """
+
+  def __init__(self, shape: Shape, shards: int):
     self.shape = shape
+    self.shards = shards
     self.owner: list[Unit | None] = [None] * shape.slots
 
   @property
-  def free(self) -> list[int]:
-    """Empty slots."""
-    return [slot for slot, unit in enumerate(self.owner) if unit is None]
+  def room(self) -> int:
+    """Units that one prefill could seat."""
+    return len(self._pairs())
 
   @property
   def busy(self) -> bool:
     """Whether any slot is taken."""
     return any(unit is not None for unit in self.owner)
 
-  def seat(self, queue: list[Unit]) -> list[tuple[int, Unit]]:
-    """Takes up to `rows` units off the queue's front into empty slots."""
+  def seat(self, queue: list[Unit]) -> list[tuple[int, int, Unit]]:
+    """Takes units off the queue's front; returns (row, slot, unit) each."""
     seated = []
-    for slot in self.free[: self.shape.rows]:
-      if not queue:
-        break
+    for row, slot in self._pairs()[: len(queue)]:
       unit = queue.pop(0)
       self.owner[slot] = unit
-      seated.append((slot, unit))
+      seated.append((row, slot, unit))
     return seated
+
+  def _pairs(self) -> list[tuple[int, int]]:
+    """Prefill rows with an empty slot for each."""
+    rows = self.shape.rows // self.shards
+    slots = self.shape.slots // self.shards
+    pairs = []
+    for shard in range(self.shards):
+      mine = range(shard * slots, (shard + 1) * slots)
+      empty = [slot for slot in mine if self.owner[slot] is None]
+      pairs += [(shard * rows + i, slot) for i, slot in enumerate(empty[:rows])]
+    return pairs
 
 
 def finish(

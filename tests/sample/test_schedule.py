@@ -1,0 +1,157 @@
+"""Bookkeeping: shapes, slots, stop strings and what is refused."""
+
+import pytest
+
+from tooldev_jax.errors import UserError
+from tooldev_jax.sample.params import (
+  RequestOutput,
+  Sample,
+  SamplerConfig,
+  SamplingParams,
+)
+from tooldev_jax.sample.schedule import (
+  Planner,
+  Request,
+  Slots,
+  find_stop,
+  finish,
+)
+
+CONFIG = SamplerConfig(
+  prompt_buckets=(8, 16, 32),
+  tail_buckets=(4, 8),
+  rows=24,
+  max_lanes=4,
+  prefill_tokens=32,
+)
+
+
+def request(size: int = 5, stop_ids: tuple[int, ...] = (), **settings):
+  return Request(0, 7, tuple(range(size)), SamplingParams(**settings), stop_ids)
+
+
+def spell(ids) -> str:
+  return "".join(chr(97 + i) for i in ids)
+
+
+def planner(shards: int = 1, whole_tails: bool = False) -> Planner:
+  return Planner(CONFIG, shards, whole_tails)
+
+
+@pytest.mark.parametrize(
+  "n, lanes", [(1, [1]), (3, [3]), (4, [4]), (7, [4, 3]), (9, [3, 3, 3])]
+)
+def test_samples_are_spread_evenly_over_as_few_slots_as_hold_them(n, lanes):
+  units = planner().units(request(n=n, max_new_tokens=4))
+  assert [len(unit.numbers) for unit in units] == lanes
+  assert [j for unit in units for j in unit.numbers] == list(range(n))
+  assert len({planner().shape(unit) for unit in units}) == 1
+
+
+@pytest.mark.parametrize("shards", [1, 2, 8])
+def test_slots_and_rows_divide_over_the_devices(shards):
+  shape = planner(shards).make_shape(lanes=3, prompt=16, tail=4)
+  assert shape.slots % shards == 0
+  assert shape.rows % shards == 0
+  assert 0 < shape.rows <= shape.slots
+
+
+def test_tail_follows_the_hint_and_then_grows():
+  plan = planner()
+  (unit,) = plan.units(request(max_new_tokens=12, expected_new_tokens=3))
+  assert plan.shape(unit).tail == 4
+  after = unit.continued(0, [1, 2, 3, 4], [0.0] * 4)
+  assert (plan.shape(after).tail, plan.shape(after).lanes) == (8, 1)
+  assert after.tokens == (*range(5), 1, 2, 3, 4)
+  assert after.remaining == 8
+
+
+def test_a_row_is_seated_in_its_own_shard():
+  plan = planner(shards=2)
+  units = [plan.units(request(max_new_tokens=4))[0] for _ in range(40)]
+  shape = plan.shape(units[0])
+  slots = Slots(shape, shards=2)
+  while seated := slots.seat(units):
+    for row, slot, unit in seated:
+      assert row // (shape.rows // 2) == slot // (shape.slots // 2)
+      assert slots.owner[slot] is unit
+  assert len(units) == 40 - shape.slots
+  assert slots.busy and slots.room == 0
+
+
+@pytest.mark.parametrize(
+  "broken, words",
+  [
+    ({"size": 0}, "prompt 7 is empty"),
+    ({"size": 33}, "prompt 7 has 33 tokens.* 32"),
+    ({"size": 30, "max_new_tokens": 20}, "outgrows its cache"),
+    ({"stop_ids": tuple(range(9))}, "9 stop tokens"),
+  ],
+)
+def test_what_does_not_fit_is_named(broken, words):
+  with pytest.raises(UserError, match=words):
+    planner().units(request(**broken))
+
+
+def test_a_hook_needs_the_whole_tail():
+  with pytest.raises(UserError, match="outgrows its cache"):
+    planner(whole_tails=True).units(request(max_new_tokens=9))
+
+
+@pytest.mark.parametrize(
+  "field, value",
+  [
+    ("n", 0),
+    ("temperature", -1.0),
+    ("top_p", 0.0),
+    ("min_p", 1.5),
+    ("top_k", -1),
+    ("max_new_tokens", 0),
+    ("stop", "text"),
+    ("stop", ("",)),
+    ("seed", -1),
+  ],
+)
+def test_settings_that_make_no_sense_are_named(field, value):
+  with pytest.raises(UserError, match=field):
+    SamplingParams(**{field: value})
+
+
+@pytest.mark.parametrize("field", ["prompt_buckets", "tail_buckets"])
+def test_buckets_ascend(field):
+  with pytest.raises(UserError, match=field):
+    SamplerConfig(**{field: (8, 4)})
+
+
+def test_stop_strings_end_at_the_first_token_that_completes_one():
+  assert find_stop([0, 1, 2, 3, 1, 2], ["cd", "bc"], spell) == (3, "a")
+  assert find_stop([0, 1], ["bc"], spell) is None
+  assert find_stop([], ["a"], spell) is None
+
+
+def filed(tokens, stop_ids=(), **settings) -> Sample | None:
+  (unit,) = planner().units(request(stop_ids=stop_ids, **settings))
+  following = finish(unit, 0, tokens, [0.5] * len(tokens), spell)
+  return None if following else unit.request.samples[0]
+
+
+def test_how_samples_end():
+  long = {"max_new_tokens": 8}
+  assert filed([0, 1, 2], (2,), **long) == Sample((0, 1, 2), "ab", "stop")
+  assert filed([0, 1, 2, 3], max_new_tokens=4) == Sample(
+    (0, 1, 2, 3), "abcd", "length"
+  )
+  # A stop string wins over the stop token after it, and the overrun is cut.
+  assert filed([0, 1, 2, 3], (3,), stop=("b",), logprobs=True, **long) == (
+    Sample((0, 1), "a", "stop", (0.5, 0.5))
+  )
+  assert filed([0, 1, 2, 3], **long) is None
+
+
+def test_outputs_survive_json():
+  output = RequestOutput(
+    3,
+    2,
+    (Sample((1, 2), "ab", "stop", (-0.1, -0.2)), Sample((), "", "length")),
+  )
+  assert RequestOutput.from_json(output.to_json()) == output

@@ -118,8 +118,9 @@ def test_score_by_round():
     )
   ]
   stray = Label("unknown", (), (), 1.0)
-  judged, without_gold = labels.judge_all([*made, stray], gold)
-  scores = labels.score(judged, without_gold)
+  judged = labels.judge_all([*made, stray], gold)
+  assert [j.known for j in judged] == [True] * 4 + [False]
+  scores = labels.score(judged)
   assert (scores.n, scores.without_gold) == (4, 1)
   assert scores.values_exact.value == 0.75
   assert [(b.high, b.values_exact.value) for b in scores.by_vote_share] == [
@@ -129,6 +130,7 @@ def test_score_by_round():
     (1.0, 1.0),
   ]
   assert sum(b.values_exact.n for b in scores.by_vote_share) == scores.n
+  assert labels.score(judged[4:]) is None
   assert labels.score([]) is None
 
 

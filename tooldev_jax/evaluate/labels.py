@@ -62,7 +62,11 @@ class Label:
 
 @dataclasses.dataclass(frozen=True)
 class LabelJudgement:
-  """One label against gold; see the module for the figures."""
+  """One label against gold; see the module for the figures.
+
+  `known` is False where gold does not have the query: nothing is known then,
+  and the other fields say nothing.
+  """
 
   example_id: str
   vote_share: float
@@ -71,6 +75,7 @@ class LabelJudgement:
   value_precision: float
   value_recall: float
   names: bool
+  known: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,12 +139,8 @@ def judge(label: Label, gold: Example) -> LabelJudgement:
 
 def judge_all(
   labels: Iterable[Label], gold: Iterable[Example]
-) -> tuple[list[LabelJudgement], int]:
-  """Judges labels by the gold of their queries.
-
-  Returns:
-    The judgements in the order of the labels, and the number of labels whose
-    query has no gold.
+) -> list[LabelJudgement]:
+  """Judges labels by the gold of their queries, in the order of the labels.
 
   Raises:
     UserError: gold has an id twice.
@@ -149,29 +150,34 @@ def judge_all(
     if example.id in by_id:
       raise errors.UserError(f"gold has example {example.id!r} twice")
     by_id[example.id] = example
-  labels = list(labels)
-  known = [label for label in labels if label.example_id in by_id]
-  judged = [judge(label, by_id[label.example_id]) for label in known]
-  return judged, len(labels) - len(known)
+  return [
+    judge(label, by_id[label.example_id])
+    if label.example_id in by_id
+    else LabelJudgement(
+      label.example_id, label.vote_share, False, False, 0.0, 0.0, False, False
+    )
+    for label in labels
+  ]
 
 
 def score(
-  judgements: Sequence[LabelJudgement], without_gold: int = 0, seed: int = 0
+  judgements: Sequence[LabelJudgement], seed: int = 0
 ) -> LabelScores | None:
-  """Aggregates judgements; None when there are none."""
-  if not judgements:
+  """Aggregates judgements; None when gold knows no label's query."""
+  known = [j for j in judgements if j.known]
+  if not known:
     return None
-  values = np.array([(j.value_precision, j.value_recall) for j in judgements])
+  values = np.array([(j.value_precision, j.value_recall) for j in known])
   precision_recall = intervals.means(values, seed)
   return LabelScores(
-    n=len(judgements),
-    without_gold=without_gold,
-    values_exact=_proportion(j.values_exact for j in judgements),
-    calls=_proportion(j.calls_right for j in judgements),
+    n=len(known),
+    without_gold=len(judgements) - len(known),
+    values_exact=_proportion(j.values_exact for j in known),
+    calls=_proportion(j.calls_right for j in known),
     value_precision=precision_recall[0],
     value_recall=precision_recall[1],
-    names=_proportion(j.names for j in judgements),
-    by_vote_share=tuple(_bands(judgements)),
+    names=_proportion(j.names for j in known),
+    by_vote_share=tuple(_bands(known)),
   )
 
 

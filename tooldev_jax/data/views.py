@@ -103,7 +103,8 @@ def make_view(
 
   An example without tools has no adaption view, one whose calls name none of
   its tools has no generation view, one without a conversation no invocation
-  view. The choice depends on (seed, example id, kind) alone.
+  view; one whose provenance says `"labelled": false` has neither of these. The
+  choice depends on (seed, example id, kind) alone.
 
   Args:
     example: what to learn from. `provenance["weight"]` becomes the weight;
@@ -122,6 +123,8 @@ def make_view(
     raise errors.UserError(f"view is {kind!r}; allowed: {', '.join(KINDS)}")
   if kind == "adaption":
     return _adaption(example, seed)
+  if example.provenance.get("labelled") is False:
+    return None
   if kind == "generation":
     return _generation(example, seed)
   return _invocation(example, seed, options, pool)

@@ -11,11 +11,37 @@ from collections.abc import Callable, Mapping
 from etils import epath
 
 from tooldev_jax import errors, storage
-from tooldev_jax.data.sources import records
+from tooldev_jax.data.sources import (
+  bfcl,
+  documents,
+  hermes,
+  openai,
+  queries,
+  records,
+  seal_tools,
+  sgd,
+  toolace,
+  toolrl,
+  xlam,
+)
+from tooldev_jax.data.sources.dialogues import split_turns
 from tooldev_jax.data.sources.rows import BadRow, Read, RowError, SourceError
 
 SOURCES: Mapping[str, Callable[[epath.Path], Read]] = {
   "records": records.read,
+  "toolace": toolace.read,
+  "xlam": xlam.read,
+  "hermes": hermes.read,
+  "glaive": hermes.read_glaive,
+  "openai": openai.read,
+  "seal_tools": seal_tools.read,
+  "toolrl": toolrl.read,
+  "sgd": sgd.read,
+  "sgd_documents": sgd.read_documents,
+  "bfcl": bfcl.read,
+  "documents": documents.read,
+  "taskbench": queries.read_taskbench,
+  "metatool": queries.read_metatool,
 }
 
 
@@ -47,4 +73,5 @@ __all__ = [
   "RowError",
   "SourceError",
   "read_examples",
+  "split_turns",
 ]

@@ -13,6 +13,9 @@ from tooldev_jax.tools import jsontext, vocabulary
 MAX_LINE = 16 * 1024 * 1024  # characters
 
 
+Row = Mapping[str, jsontext.Json]
+
+
 class SourceError(errors.UserError):
   """A source file that cannot be read, or has too many bad rows."""
 

@@ -1,0 +1,320 @@
+"""Every kind of source on hand-written rows, good and bad."""
+
+import pathlib
+
+import pytest
+
+from tooldev_jax import errors
+from tooldev_jax.data import sources, views
+from tooldev_jax.tools.vocabulary import Call, Message
+
+_FIXTURES = pathlib.Path(__file__).parents[1] / "fixtures"
+
+
+def _read(name, kind):
+  return sources.read_examples(_FIXTURES / name, kind)
+
+
+def _bad(read):
+  return [(row.line, row.reason) for row in read.rejected]
+
+
+def test_toolace():
+  read = _read("toolace.jsonl", "toolace")
+  talk, question = read.examples
+  assert [tool.name for tool in talk.tools] == ["Weather Now", "news.search"]
+  assert talk.messages == (
+    Message("user", "Weather in Oslo, and the news?"),
+    Message(
+      "assistant",
+      calls=(
+        Call("Weather Now", {"city": "Oslo", "days": 2}),
+        Call("news.search"),
+      ),
+    ),
+    Message("tool", '[{"name": "Weather Now", "results": {"sky": "grey"}}]'),
+  )
+  assert (talk.calls, talk.answer) == ((), "It is grey in Oslo.")
+  assert talk.id == "toolace-1.0"
+  assert talk.provenance == {"source": "toolace", "line": 1}
+  assert (question.calls, question.answer) == ((), "Which city do you mean?")
+  assert _bad(read) == [
+    (3, "calls cannot be read"),
+    (4, "calls a tool that it does not offer"),
+    (5, "unknown role"),
+    (6, "no assistant turn"),
+  ]
+
+
+def test_xlam():
+  read = _read("xlam.jsonl", "xlam")
+  (example,) = read.examples
+  assert example.id == "xlam-7"
+  assert example.query == "Rain in Rome and Bern?"
+  assert example.calls == (
+    Call("rain", {"city": "Rome"}),
+    Call("rain", {"city": "Bern", "days": 1}),
+  )
+  assert example.tools[0].parameters == {
+    "type": "object",
+    "properties": {
+      "city": {"type": "string", "description": "Where."},
+      "days": {"type": "integer", "description": "How long.", "default": 3},
+      "marks": {
+        "type": "array",
+        "items": {"type": "number"},
+        "description": "Levels.",
+      },
+      "who": {"type": "string", "description": "Asker."},
+      "mix": {
+        "type": ["integer", "number"],
+        "description": "Any.",
+        "default": 1.5,
+      },
+      "how": {"description": "A function."},
+    },
+    "required": ["city", "marks", "how"],
+  }
+  assert _bad(read) == [
+    (2, "answers is not JSON"),
+    (3, "answers or tools are no list"),
+  ]
+
+
+def test_hermes():
+  read = _read("hermes.jsonl", "hermes")
+  talk, short = read.examples
+  call = Call("find_book", {"title": "Emma"})
+  assert talk.messages == (
+    Message("user", "Find Emma."),
+    Message("assistant", "Let me look.", (call,)),
+    Message("tool", '{"shelf": 4}'),
+  )
+  assert talk.answer == "Shelf four."
+  assert short.calls == (call,)
+  assert short.tools == talk.tools
+  assert _bad(read) == [(3, "no conversations")]
+
+
+def test_glaive():
+  read = _read("glaive.jsonl", "glaive")
+  talk, chat = read.examples
+  assert [tool.name for tool in talk.tools] == ["add", "now"]
+  assert [m.role for m in talk.messages] == [
+    "user", "assistant", "tool", "assistant", "user",
+  ]  # fmt: skip
+  assert talk.messages[1].calls == (
+    Call("add", {"a": 1, "note": "it's urgent"}),
+  )
+  assert talk.calls == (Call("now"),)
+  assert (chat.tools, chat.answer) == ((), "Hello.")
+  assert _bad(read) == [(2, "calls cannot be read")]
+
+
+def test_openai():
+  read = _read("openai.jsonl", "openai")
+  talk, old = read.examples
+  first, second = (Call("find_book", {"title": t}) for t in
+                   ("Emma", "Persuasion"))  # fmt: skip
+  assert talk.messages == (
+    Message("system", "Be brief."),
+    Message("user", "Find Emma\nand Persuasion."),
+    Message("assistant", "", (first, second)),
+    Message("tool", "4", name="find_book"),
+    Message("tool", "5", name="find_book"),
+  )
+  assert old.calls == (first,)
+  assert _bad(read) == [
+    (3, "content has a part that is no text"),
+    (4, "calls cannot be read"),
+  ]
+
+
+def test_seal_tools():
+  read = _read("seal/calls.jsonl", "seal_tools")
+  plain, nested = read.examples
+  assert plain.calls == (Call("getTide", {"port": "Brest", "hour": 4}),)
+  assert plain.tools[0].parameters["required"] == ["port"]
+  assert (plain.provenance["nested"], nested.provenance["nested"]) == (
+    False,
+    True,
+  )
+  assert _bad(read) == [(3, "calls an unknown tool"), (4, "no calling")]
+
+
+def test_seal_tools_without_its_tools(tmp_path):
+  (tmp_path / "calls.jsonl").write_text("{}")
+  with pytest.raises(errors.UserError, match=r"seal_tools\.jsonl\.gz"):
+    sources.read_examples(tmp_path / "calls.jsonl", "seal_tools")
+
+
+def test_toolrl():
+  read = _read("toolrl.jsonl", "toolrl")
+  first, talk = read.examples
+  assert [tool.name for tool in first.tools] == ["Find Song", "Charts"]
+  assert first.tools[0].description == "Finds a song.\nBy title."
+  assert first.tools[0].parameters["required"] == ["title"]
+  assert first.calls == (Call("Find Song", {"title": "Help!"}), Call("Charts"))
+  assert first.answer == (
+    "<think>I could write <tool_call> here.</think>\nLooking."
+  )
+  assert talk.messages == (
+    Message("user", "Charts?"),
+    Message("assistant", "<think>Call.</think>", (Call("Charts"),)),
+    Message("tool", "[1, 2]"),
+    Message("assistant", "<think>Say.</think>\nOne and two."),
+    Message("user", "And a joke?"),
+  )
+  assert talk.answer == ("<think>No tool.</think>\nI have no tool for jokes.")
+  assert _bad(read) == [
+    (3, "the answer has neither calls nor a response"),
+    (4, "no list of tools"),
+    (5, "calls cannot be read"),
+  ]
+
+
+def test_sgd():
+  read = _read("sgd/talks.jsonl", "sgd")
+  (talk,) = read.examples
+  assert talk.messages == (
+    Message("user", "A boat please."),
+    Message("assistant", "From where?"),
+    Message("user", "Bergen."),
+    Message("assistant", "", (Call("Boats_1_FindBoat", {"port": "Bergen"}),)),
+    Message("tool", '[{"boat":"Gull"}]', name="Boats_1_FindBoat"),
+  )
+  assert talk.answer == "The Gull sails."
+  assert talk.provenance["services"] == ["Boats_1"]
+  assert talk.tools[0].parameters == {
+    "type": "object",
+    "properties": {
+      "port": {"type": "string", "description": "Where."},
+      "deck": {
+        "type": "string",
+        "description": "Which.",
+        "enum": ["upper", "lower", "dontcare"],
+        "default": "dontcare",
+      },
+    },
+    "required": ["port"],
+  }
+  assert _bad(read) == [(2, "unknown service"), (3, "unknown speaker")]
+
+
+def test_sgd_without_its_schemas(tmp_path):
+  (tmp_path / "talks.jsonl").write_text("{}")
+  with pytest.raises(errors.UserError, match=r"talks_schema\.jsonl"):
+    sources.read_examples(tmp_path / "talks.jsonl", "sgd")
+
+
+def test_sgd_schemas_are_documents():
+  (example,) = _read("sgd/talks_schema.jsonl", "sgd_documents").examples
+  assert views.make_view(example, "adaption", 0) is not None
+
+
+def test_bfcl():
+  read = _read("bfcl/BFCL_v4_simple_python.json", "bfcl")
+  first, second = read.examples
+  assert first.calls == (
+    Call("math.area", {"base": 3, "opts": {"fine": True}}),
+  )
+  assert first.messages[0].role == "system"
+  assert second.calls == (Call("math.area", {"base": 4, "unit": "cm"}),)
+  assert first.provenance == {
+    "source": "bfcl",
+    "line": 1,
+    "category": "simple_python",
+    "labelled": True,
+  }
+  assert _bad(read) == [(3, "no possible answer"), (4, "field /role")]
+
+
+def test_bfcl_without_gold_calls():
+  (none,) = _read("bfcl/BFCL_v4_live_irrelevance.json", "bfcl").examples
+  (some,) = _read("bfcl/BFCL_v4_live_relevance.json", "bfcl").examples
+  assert none.provenance["labelled"] and not some.provenance["labelled"]
+  assert views.make_view(none, "invocation", 0) is not None
+  assert views.make_view(some, "invocation", 0) is None
+
+
+def test_documents():
+  read = _read("mcp.jsonl", "documents")
+  (example,) = read.examples
+  assert example.tools[0].name == "find_book"
+  assert (example.messages, example.calls) == ((), ())
+  assert _bad(read) == [(1, "duplicate_name"), (2, "not_json")]
+
+
+def test_queries_are_unlabelled():
+  read = _read("taskbench.jsonl", "taskbench")
+  (request,) = read.examples
+  assert (request.id, request.query) == ("taskbench-31", "Play a song.")
+  assert _bad(read) == [(2, "no user_request")]
+  trip, again = _read("metatool.jsonl", "metatool").examples
+  assert trip.provenance["plugin"] == "Trips"
+  assert trip.id != again.id
+  for kind in views.KINDS:
+    assert views.make_view(request, kind, 0) is None
+
+
+@pytest.mark.parametrize(
+  ("name", "kind"),
+  [
+    ("toolace.jsonl", "toolace"), ("xlam.jsonl", "xlam"),
+    ("hermes.jsonl", "hermes"), ("glaive.jsonl", "glaive"),
+    ("openai.jsonl", "openai"), ("seal/calls.jsonl", "seal_tools"),
+    ("toolrl.jsonl", "toolrl"), ("sgd/talks.jsonl", "sgd"),
+    ("bfcl/BFCL_v4_simple_python.json", "bfcl"),
+    ("mcp.jsonl", "documents"), ("taskbench.jsonl", "taskbench"),
+    ("metatool.jsonl", "metatool"),
+  ],
+)  # fmt: skip
+def test_rows_of_any_shape_are_reported_not_raised(tmp_path, name, kind):
+  # Companions (schemas, tools, answers) stay as they are.
+  folder = tmp_path / "f"
+  folder.mkdir()
+  for path in (_FIXTURES / name).parent.rglob("*"):
+    if path.is_file():
+      target = folder / path.relative_to((_FIXTURES / name).parent)
+      target.parent.mkdir(exist_ok=True)
+      target.write_bytes(path.read_bytes())
+  file = folder / pathlib.Path(name).name
+  good = sources.read_examples(file, kind)
+  lines = file.read_text().rstrip("\n").split("\n")
+  first = lines[0]
+  broken = [
+    "null", "3", '"x"', "[]", "{}", "[[]]", first[:-1], first + "}",
+    *(first.replace(a, b) for a, b in
+      [("[", "{"), ('":', '":[],"'), ('"', "'"), (": ", ": null, "),
+       (': "', ': 1, "'), (": [", ": 1, \"z\": ["), (": {", ": [], \"z\": {")]),
+  ]  # fmt: skip
+  file.write_text("\n".join([*lines, *broken]))
+  read = sources.read_examples(file, kind)
+  assert read.examples[: len(good.examples)] == good.examples
+  seen = {row.line for row in read.rejected}
+  bad = set(range(len(lines) + 1, len(lines) + len(broken) + 1)) & seen
+  assert len(bad) > len(broken) // 2
+
+
+def test_ids_are_unique():
+  for name, kind in (("metatool.jsonl", "metatool"), ("toolace.jsonl",
+                                                      "toolace")):  # fmt: skip
+    ids = [example.id for example in _read(name, kind).examples]
+    assert len(set(ids)) == len(ids)
+
+
+def test_dialogues_split_into_their_turns():
+  talk = _read("glaive.jsonl", "glaive").examples[0]
+  parts = list(sources.split_turns(talk))
+  assert [len(part.messages) for part in parts] == [1, 3, 5]
+  assert [part.calls for part in parts] == [
+    talk.messages[1].calls,
+    (),
+    talk.calls,
+  ]
+  assert parts[1].answer == "The sum is 1."
+  assert [part.id for part in parts] == [
+    f"{talk.id}#1",
+    f"{talk.id}#3",
+    talk.id,
+  ]

@@ -1,0 +1,148 @@
+import pytest
+
+from tests.data import real
+from tooldev_jax import errors
+from tooldev_jax.data import decontaminate as dc
+from tooldev_jax.data import sources
+from tooldev_jax.tools.vocabulary import Call, Example, Message, Tool
+
+
+def _example(name, text, tool="some_tool", call=True, turns=()):
+  messages = (*(Message("user", t) for t in turns), Message("user", text))
+  calls = (Call(tool),) if call else ()
+  return Example(name, messages, (Tool(tool),), calls)
+
+
+_EVALUATION = (
+  _example("ev0", "Please book a quiet table for two people tonight.",
+           "Restaurants_1.BookTable"),
+  _example("ev1", "Show me all cheap flights from Oslo to Rome next week.",
+           "find_flights"),
+)  # fmt: skip
+
+
+def _reasons(result):
+  return [(hit.example_id, hit.reason, hit.evaluation_id)
+          for hit in result.hits]  # fmt: skip
+
+
+def test_names_meet_whatever_their_spelling():
+  names = ("restaurants1_book_table", "Restaurants-1 Book Table",
+           "restaurants_1.bookTable")  # fmt: skip
+  normal = {dc.normal_name(name) for name in (*names[1:],
+            "Restaurants_1.BookTable")}  # fmt: skip
+  assert normal == {"restaurants 1 book table"}
+  result = dc.decontaminate([_example("a", "x", names[1])], _EVALUATION)
+  assert _reasons(result) == [("a", dc.TOOL_NAME, "ev0")]
+  assert result.kept == ()
+
+
+def test_queries_meet_whatever_their_punctuation():
+  text = "please book a QUIET table, for two people - tonight"
+  result = dc.decontaminate(
+    [_example("a", "And then?", turns=(text,))], _EVALUATION
+  )
+  assert _reasons(result) == [("a", dc.EXACT_QUERY, "ev0")]
+
+
+def test_near_queries_are_found_and_verified():
+  near = "Show me all cheap flights from Oslo to Rome next month."
+  far = "Show me all cheap hotels in Oslo or in Rome next week."
+  result = dc.decontaminate(
+    [_example("near", near), _example("far", far)], _EVALUATION
+  )
+  assert _reasons(result) == [("near", dc.NEAR_QUERY, "ev1")]
+  assert [example.id for example in result.kept] == ["far"]
+
+
+def test_short_queries_are_no_evidence():
+  evaluation = [_example("ev", "Yes please.")]
+  result = dc.decontaminate([_example("a", "Yes please.", "other")], evaluation)
+  assert result.hits == ()
+  every = dc.DecontaminateConfig(min_words=1)
+  assert dc.decontaminate(
+    [_example("a", "yes, please", "other")], evaluation, every
+  ).hits
+
+
+def test_reasons_can_be_reported_without_removing():
+  config = dc.DecontaminateConfig(reasons=(dc.EXACT_QUERY,))
+  example = _example("a", "x", "find_flights")
+  result = dc.decontaminate([example], _EVALUATION, config)
+  assert result.kept == (example,)
+  assert _reasons(result) == [("a", dc.TOOL_NAME, "ev1")]
+
+
+def test_uncalled_tools_count_when_asked_for():
+  example = _example("a", "x", "find_flights", call=False)
+  assert dc.decontaminate([example], _EVALUATION).kept == (example,)
+  strict = dc.DecontaminateConfig(offered_tools=True)
+  assert dc.decontaminate([example], _EVALUATION, strict).kept == ()
+
+
+def test_documents_are_judged_by_their_tool():
+  document = Example("doc", (), (Tool("find_flights"),))
+  assert dc.decontaminate([document], _EVALUATION).kept == ()
+
+
+def test_report_counts_both_sides():
+  training = [
+    _example("a", "x", "find_flights"),
+    _example("b", "y", "FindFlights"),
+    _example("c", "z"),
+  ]
+  report = dc.decontaminate(training, _EVALUATION).report()
+  assert report == {
+    "kept": 1,
+    "removed": 2,
+    "examples_hit": {"tool name": 2, "exact query": 0, "near query": 0},
+    "evaluation_entries": 2,
+    "evaluation_entries_hit": {
+      "tool name": 1, "exact query": 0, "near query": 0,
+    },
+    "shared_names": {"find flights": 2},
+  }  # fmt: skip
+
+
+def test_banding_seldom_misses_what_counts():
+  assert dc.miss_probability(0.6) < 0.012
+  assert dc.miss_probability(0.8) < 1e-7
+  # Measured: pairs that share 60 to 65 % of their trigrams are found.
+  words = [f"w{i}" for i in range(400)]
+  found = total = 0
+  for start in range(0, 360, 3):
+    one = words[start : start + 40]
+    two = [*one[:35], "a", "b", "c", "d", "e"]
+    a, b = dc._grams(" ".join(one)), dc._grams(" ".join(two))
+    assert 0.7 < len(a & b) / len(a | b) < 0.8
+    found += bool(set(dc._bands(a)) & set(dc._bands(b)))
+    total += 1
+  assert found / total > 0.98
+
+
+def test_wrong_settings_are_named():
+  with pytest.raises(errors.UserError, match="allowed: tool name"):
+    dc.DecontaminateConfig(reasons=("name",))
+  with pytest.raises(errors.UserError, match=r"decontaminate\.near"):
+    dc.DecontaminateConfig(near=0)
+
+
+@real.needs_data
+def test_sgd_dev_against_bfcl_live():
+  # The whole of SGD is in tests/benchmarks/data_decontamination.py.
+  evaluation = [
+    example
+    for path in sorted(real.DATA.glob("bfcl/BFCL_v4_live_*.json"))
+    for example in sources.read_examples(path, "bfcl").examples
+  ]
+  training = sources.read_examples(
+    real.DATA / "calls/sgd_dev.jsonl.gz", "sgd"
+  ).examples
+  result = dc.decontaminate(training[:300], evaluation)
+  assert result.evaluation_size == 2251
+  names = {dc.normal_name(tool.name) for e in evaluation for tool in e.tools}
+  for hit in result.hits:
+    if hit.reason == dc.TOOL_NAME:
+      assert hit.detail in names
+  clean = dc.decontaminate(result.kept, evaluation)
+  assert clean.hits == ()

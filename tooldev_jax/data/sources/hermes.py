@@ -1,0 +1,102 @@
+"""Hermes function calling (NousResearch) and Glaive function calling v2.
+
+Hermes: `{"conversations": [{"from": "system" | "human" | "gpt" | "tool",
+"value"}], "tools": JSON text}`, calls in `<tool_call>` tags, results in
+`<tool_response>` tags. Without `tools`, the system text lists them.
+
+Glaive: `{"system": text with the functions as JSON, "chat": "USER: …
+ASSISTANT: <functioncall> {…} <|endoftext|> FUNCTION RESPONSE: …"}`.
+"""
+
+import re
+from collections.abc import Sequence
+
+from etils import epath
+
+from tooldev_jax.data.sources import dialogues, rows
+from tooldev_jax.tools import jsontext, vocabulary
+
+_ROLES = {
+  "system": "system",
+  "human": "user",
+  "user": "user",
+  "gpt": "assistant",
+  "assistant": "assistant",
+  "tool": "tool",
+}
+_RESPONSE = re.compile(r"<tool_response>\s*(.*?)\s*</tool_response>", re.DOTALL)
+_SPEAKER = re.compile(r"(?:\A|\n)\s*(USER|ASSISTANT|FUNCTION RESPONSE):[ \t]*")
+_GLAIVE_ROLES = {
+  "USER": "user",
+  "ASSISTANT": "assistant",
+  "FUNCTION RESPONSE": "tool",
+}
+# The arguments are JSON text in single quotes.
+_GLAIVE_CALL = re.compile(
+  r"""\{\s*"name":\s*"([^"]+)"\s*(?:,\s*"arguments":\s*(.*?)\s*)?\}""",
+  re.DOTALL,
+)
+
+
+def read(path: epath.Path) -> rows.Read:
+  """Reads one Hermes dialogue a line."""
+  return rows.read_lines(path, "hermes", _hermes_row)
+
+
+def read_glaive(path: epath.Path) -> rows.Read:
+  """Reads one Glaive dialogue a line."""
+  return rows.read_lines(path, "glaive", _glaive_row)
+
+
+def _hermes_row(row: jsontext.Json) -> Sequence[vocabulary.Example]:
+  row = dialogues.record(row)
+  turns = dialogues.turns_of(row, "conversations", _ROLES)
+  if row.get("tools"):
+    tools = dialogues.tools_of(dialogues.json_field(row, "tools"))
+  else:
+    system = "\n".join(text for role, text in turns if role == "system")
+    tools = dialogues.find_tools(system)
+  messages: list[vocabulary.Message] = []
+  for role, text in turns:
+    if role == "assistant":
+      messages.append(dialogues.read_turn(text, "hermes"))
+    elif role == "tool":
+      found = _RESPONSE.findall(text) or [text]
+      messages += [vocabulary.Message("tool", item) for item in found]
+    elif role == "user":
+      messages.append(vocabulary.Message("user", text))
+  example = dialogues.finish(str(row.get("id") or ""), messages, tools)
+  return [example]
+
+
+def _glaive_row(row: jsontext.Json) -> Sequence[vocabulary.Example]:
+  row = dialogues.record(row)
+  tools = dialogues.find_tools(dialogues.text_field(row, "system"))
+  parts = _SPEAKER.split(dialogues.text_field(row, "chat"))
+  messages: list[vocabulary.Message] = []
+  for speaker, text in zip(parts[1::2], parts[2::2], strict=True):
+    text = text.replace("<|endoftext|>", "").strip()
+    if speaker == "ASSISTANT":
+      messages.append(_glaive_turn(text))
+    else:
+      messages.append(vocabulary.Message(_GLAIVE_ROLES[speaker], text))
+  return [dialogues.finish("", messages, tools)]
+
+
+def _glaive_turn(text: str) -> vocabulary.Message:
+  before, mark, call = text.partition("<functioncall>")
+  if not mark:
+    return vocabulary.Message("assistant", text)
+  match = _GLAIVE_CALL.fullmatch(call.strip())
+  if match is None:
+    raise rows.RowError("calls cannot be read", call.strip()[:80])
+  arguments = (match.group(2) or "{}").strip()
+  if arguments.startswith("'") and arguments.endswith("'"):
+    arguments = arguments[1:-1].replace("\\'", "'")
+  try:
+    value = jsontext.load(arguments)
+  except jsontext.JsonTextError as e:
+    raise rows.RowError("calls cannot be read", str(e)) from e
+  made = {"name": match.group(1), "arguments": value}
+  call_made = vocabulary.Call.from_json(made)
+  return vocabulary.Message("assistant", before.strip(), (call_made,))

@@ -1,0 +1,71 @@
+"""Seal-Tools: queries with calls, and the tools they call in a second file.
+
+Calls: `{"id", "query", "calling": [{"api", "parameters", "responses"}]}`. Tools
+are in `seal_tools.jsonl.gz`, beside the calls or in `../tools`. A value such as
+`API_call_0` stands for the result of an earlier call; such an example has
+`"nested": true` in its provenance, since one turn cannot know the value.
+"""
+
+import re
+from collections.abc import Sequence
+
+from etils import epath
+
+from tooldev_jax.data.sources import dialogues, rows
+from tooldev_jax.tools import importers, jsontext, vocabulary
+
+_TOOLS_FILE = "seal_tools.jsonl.gz"
+_REFERENCE = re.compile(r"API_call_\d+")
+
+
+def read(path: epath.Path) -> rows.Read:
+  """Reads one query a line; its tools are those that its calls name."""
+  tools = {tool.name: tool for tool in _tools_beside(path)}
+
+  def row_of(row: jsontext.Json) -> Sequence[vocabulary.Example]:
+    return [_example(dialogues.record(row), tools)]
+
+  return rows.read_lines(path, "seal_tools", row_of)
+
+
+def _tools_beside(path: epath.Path) -> tuple[vocabulary.Tool, ...]:
+  candidates = (
+    path.parent / _TOOLS_FILE,
+    path.parent.parent / "tools" / _TOOLS_FILE,
+  )
+  for candidate in candidates:
+    if candidate.exists():
+      return importers.import_tools(candidate, "seal_tools").tools
+  raise rows.SourceError(
+    f"{path}: the tools of Seal-Tools are in {_TOOLS_FILE}, which is missing; "
+    f"looked for {' and '.join(str(c) for c in candidates)}"
+  )
+
+
+def _example(
+  row: rows.Row, tools: dict[str, vocabulary.Tool]
+) -> vocabulary.Example:
+  listed = row.get("calling")
+  if not isinstance(listed, list) or not listed:
+    raise rows.RowError("no calling")
+  calls = tuple(
+    vocabulary.Call.from_json(
+      {"name": item.get("api"), "arguments": item.get("parameters")}
+    )
+    for item in map(dialogues.record, listed)
+  )
+  unknown = [call.name for call in calls if call.name not in tools]
+  if unknown:
+    raise rows.RowError("calls an unknown tool", unknown[0])
+  query = dialogues.text_field(row, "query")
+  names = dict.fromkeys(call.name for call in calls)
+  nested = any(
+    _REFERENCE.search(jsontext.dump(call.arguments)) for call in calls
+  )
+  return vocabulary.Example(
+    id=str(row.get("id") or ""),
+    messages=(vocabulary.Message("user", query),),
+    tools=tuple(tools[name] for name in names),
+    calls=calls,
+    provenance={"nested": nested},
+  )

@@ -8,14 +8,20 @@ states is chosen, and the dataclass that holds it says so.
 from ml_collections import ConfigDict
 
 
-def get_config() -> ConfigDict:
-  source = {"path": "", "kind": "records", "limit": 0}
-  stage = {
+def _source() -> dict:
+  return {"path": "", "kind": "records", "limit": 0}
+
+
+def _stage() -> dict:
+  return {
     "epochs": 3,  # passes over the stage's data; 0 skips the stage
     "learning_rate": 1e-4,  # peak
     "batch_examples": 48,  # examples a step
     "micro_batches": 1,  # parts of a step whose gradients are accumulated
   }
+
+
+def get_config() -> ConfigDict:
   return ConfigDict({
     "base": {
       "path": "",  # Hugging Face folder or hub id
@@ -34,12 +40,12 @@ def get_config() -> ConfigDict:
       "max_calls": 2,  # most calls in one example
     },
     "data": {  # `{workdir}` in a path is the run's folder
-      "documents": source,  # tools to learn definitions from (adapt)
-      "examples": source,  # labelled queries (decompose)
-      "queries": source,  # unlabelled queries (evolve)
-      "queries_gold": source,  # their answers, for evaluation only
-      "development": source,  # scored after every stage and round
-      "test": source,  # scored at the end
+      "documents": _source(),  # tools to learn definitions from (adapt)
+      "examples": _source(),  # labelled queries (decompose)
+      "queries": _source(),  # unlabelled queries (evolve)
+      "queries_gold": _source(),  # their answers, for evaluation only
+      "development": _source(),  # scored after every stage and round
+      "test": _source(),  # scored at the end
       "max_bad_share": 0.05,  # unreadable rows of a file still accepted
       "row_length": 4096,  # tokens a packed row
     },
@@ -79,9 +85,9 @@ def get_config() -> ConfigDict:
       "log_every": 10,
       "profile_steps": "",  # "10:15" writes a trace
     },
-    "adapt": stage,
-    "decompose": stage,
-    "round": stage,
+    "adapt": _stage(),
+    "decompose": _stage(),
+    "round": _stage(),
     "sampler": {
       "prompt_buckets": [256, 512, 1024, 2048, 4096],
       "tail_buckets": [64, 256, 1024],

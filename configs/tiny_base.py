@@ -53,13 +53,14 @@ def get_config() -> ConfigDict:
       },
       "row_length": 384,
       # Share of tools whose words say nothing about what they are.
-      "invented": 0.3,
+      "invented": 0.4,
       "phases": [
         {
-          # Copying, and one tool at a time.
-          "examples": 16000,
-          "copying": 0.3,
+          # Words recur: everything is trained, one tool at a time.
+          "examples": 18000,
+          "copying": 0.15,
           "views": (0.1, 0.1, 0.8),
+          "prompts": True,
           "mix": {
             "weights": (0.65, 0.0, 0.15, 0.0, 0.2),
             "max_tools": 1,
@@ -69,16 +70,17 @@ def get_config() -> ConfigDict:
           "train": _train("constant"),
         },
         {
-          # Everything.
-          "examples": 70000,
-          "copying": 0.03,
-          "views": (0.12, 0.13, 0.75),
+          # Answers only, all cases.
+          "examples": 50000,
+          "copying": 0.02,
+          "views": (0.1, 0.12, 0.78),
+          "prompts": False,
           "mix": {
-            "weights": (0.32, 0.28, 0.12, 0.12, 0.16),
+            "weights": (0.34, 0.28, 0.1, 0.12, 0.16),
             "max_tools": 3,
             "max_calls": 2,
           },
-          "batch_examples": 16,
+          "batch_examples": 18,
           "train": _train("trapezoid"),
         },
       ],

@@ -5,11 +5,10 @@ r"""Trains a small base from nothing.
 """
 
 from absl import app, flags, logging
-from etils import epath
 from ml_collections import config_flags
 
 from launch import errors
-from tooldev_jax import config, pretrain
+from tooldev_jax import config, pretrain, storage
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "What to train.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
@@ -19,7 +18,7 @@ def main(_) -> None:
   logging.set_verbosity(logging.INFO)
   with errors.shown_plainly():
     settings = config.from_config_dict(pretrain.PretrainConfig, _CONFIG.value)
-    folder = pretrain.make_base(settings, epath.Path(_WORKDIR.value).resolve())
+    folder = pretrain.make_base(settings, storage.absolute(_WORKDIR.value))
   logging.info("The base is in %s", folder)
 
 

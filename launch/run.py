@@ -7,7 +7,6 @@ Exit status: 0 done, 2 a mistake in config or data, 75 preempted (run again).
 """
 
 from absl import app, flags, logging
-from etils import epath
 from ml_collections import config_flags
 
 from launch import errors
@@ -31,7 +30,7 @@ def main(_) -> None:
   logging.set_verbosity(logging.WARNING)
   # JAX and its friends take seconds to import: not for --help.
   from tooldev_jax import config as configs
-  from tooldev_jax import measure, pipeline
+  from tooldev_jax import measure, pipeline, storage
   from tooldev_jax.parallel import processes
 
   with errors.shown_plainly():
@@ -40,7 +39,7 @@ def main(_) -> None:
       processes.initialize(
         _COORDINATOR.value, _PROCESS_COUNT.value, _PROCESS_INDEX.value
       )
-    workdir = epath.Path(_WORKDIR.value)
+    workdir = storage.absolute(_WORKDIR.value)
     say = print if processes.is_lead() else lambda line: None
     run = pipeline.Run(config, workdir, say)
     run.run(_STAGES.value or configs.STAGES)

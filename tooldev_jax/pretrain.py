@@ -13,11 +13,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from absl import logging
 from etils import epath
 
 from tooldev_jax import storage
-from tooldev_jax.data.encoding import EncodeOptions, Encoder
+from tooldev_jax.data.encoding import Encoded, EncodeOptions, Encoder
 from tooldev_jax.data.loader import LoaderConfig, TrainData
 from tooldev_jax.data.tokenizer import ChatTokenizer
 from tooldev_jax.data.toy import tokenizer as toy_tokenizer
@@ -41,6 +42,8 @@ class Phase:
     copying: share of views that only repeat words: the skill that calls need
       most and that is learned last without them.
     views: shares of adaption, generation and invocation among the others.
+    prompts: train on prompts too, as pretraining does. Words recur within
+      them, and learning to expect that comes before copying into calls.
     mix: which cases, with how many tools.
     batch_examples: views a step.
     train: optimisation.
@@ -49,6 +52,7 @@ class Phase:
   examples: int
   copying: float
   views: tuple[float, float, float]
+  prompts: bool
   mix: world.Mix
   batch_examples: int
   train: TrainConfig
@@ -150,12 +154,22 @@ def phase_data(
   encoded = encoder.encode_all(views)
   if encoded.dropped:
     logging.info("phase %d: dropped %s", index, dict(encoded.dropped))
+  streams = encoded.encoded
+  if phase.prompts:
+    streams = tuple(_train_on_prompt(stream) for stream in streams)
   loader = LoaderConfig(
     row_length=config.row_length,
     batch_examples=phase.batch_examples,
     seed=config.seed,
   )
-  return TrainData.build(encoded, loader, tokenizer.pad_id)
+  return TrainData.build(streams, loader, tokenizer.pad_id)
+
+
+def _train_on_prompt(stream: Encoded) -> Encoded:
+  """The same stream with every token trained but the first."""
+  trained = np.ones_like(stream.trained)
+  trained[0] = False
+  return dataclasses.replace(stream, trained=trained)
 
 
 def _copying(words: Sequence[str], k: int, rng: random.Random) -> View:

@@ -39,6 +39,12 @@ def _is_local(path: epath.Path) -> bool:
   return "://" not in os.fspath(path)
 
 
+def absolute(path: PathLike) -> epath.Path:
+  """The path from the root on; checkpoints cannot be written to others."""
+  path = epath.Path(path)
+  return epath.Path(os.path.abspath(path)) if _is_local(path) else path
+
+
 def _fsync_folder(folder: epath.Path) -> None:
   """Makes a rename in `folder` survive a power cut."""
   fd = os.open(os.fspath(folder), os.O_RDONLY)

@@ -287,3 +287,5 @@ art: sculpture, sketch, gallery, canvas, mural; create, paint, sell, describe, m
 radio: broadcast, station, interview tape, jingle, playlist slot; start, record, publish, schedule, find, stop; topic, title, time, minutes, frequency, language, category
 """.strip().split("\n")
 )
+
+ALL = (*BASE, *QUICKSTART)

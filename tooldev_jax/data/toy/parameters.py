@@ -17,6 +17,9 @@ SPLITS = ("base", "train", "evolve", "dev", "test")
 
 Phrases = Mapping[str, tuple[str, ...]]
 
+# Share of mentions that do not name the parameter by its label ("in Rome").
+OWN_PHRASES = 0.4
+
 
 def _by_split(*groups: str) -> Phrases:
   """One group a split, in the order of SPLITS; '|' separates phrases."""
@@ -385,7 +388,7 @@ class Parameter:
     else:
       own = own + KINDS[self.kind].phrases[split]
       text = KINDS[self.kind].say(value)
-    use_own = own and not self.plain and rng.random() < 0.6
+    use_own = own and not self.plain and rng.random() < OWN_PHRASES
     pattern = rng.choice(own if use_own else LABELLED[split])
     return pattern.format(label=self.label, value=text)
 

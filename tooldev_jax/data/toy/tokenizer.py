@@ -77,7 +77,7 @@ def practice_words() -> tuple[str, ...]:
   found = dict.fromkeys(words())
   texts = [text for ways in lexicon.VERBS.values() for text in ways]
   texts += lexicon.VERBS
-  for domain in (*domains.BASE, *domains.QUICKSTART):
+  for domain in domains.ALL:
     texts += [domain.name, *domain.objects]
   for parameter in domains.PARAMETERS.values():
     texts += [parameter.name, parameter.label, parameter.description]

@@ -69,8 +69,8 @@ _DESCRIPTIONS = (
 def make_tool(
   domain: domains.Domain, verb: str, thing: str, rng: random.Random
 ) -> ToyTool:
-  """A tool for `verb`ing `thing`, with one to four random parameters."""
-  names = rng.sample(domain.parameters, rng.randint(1, 4))
+  """A tool for `verb`ing `thing`, with one to three random parameters."""
+  names = rng.sample(domain.parameters, rng.randint(1, 3))
   parameters = tuple(domain.parameter(name) for name in names)
   required = frozenset(
     p.name
@@ -110,9 +110,10 @@ def _triples(world: Sequence[domains.Domain]):
 class EndlessWorld:
   """Tools made afresh for every example: what a base learns to read from.
 
-  A share of the tools is *invented*: thing and parameters are random words,
-  so that only the document can tell what they are (the idea of Hammer's name
-  masking, arXiv 2410.04587).
+  A share of the tools is *invented*: verb, thing and parameters are put
+  together at random, so that only the document can tell what they are (the
+  idea of Hammer's name masking, arXiv 2410.04587). No invented tool is one of
+  the quickstart's.
   """
 
   def __init__(
@@ -122,15 +123,26 @@ class EndlessWorld:
   ):
     self._triples = _triples(world)
     self._invented = invented
+    # Any verb with any thing, but never a tool of the quickstart.
+    taken = {(verb, thing) for _, verb, thing in _triples(domains.QUICKSTART)}
+    things = sorted(
+      {thing for domain in domains.ALL for thing in domain.objects}
+      | {*lexicon.NOUNS, *lexicon.ITEMS}
+    )
+    self._pairs = [
+      (verb, thing)
+      for verb in lexicon.VERBS
+      for thing in things
+      if (verb, thing) not in taken
+    ]
 
   def draw_tools(self, count: int, rng: random.Random) -> list[ToyTool]:
     """`count` tools with different names."""
     if rng.random() < self._invented:
-      things = rng.sample(lexicon.NOUNS + lexicon.ITEMS, count)
-      verbs = rng.choices(tuple(lexicon.VERBS), k=count)
+      pairs = rng.sample(self._pairs, count)
       return [
         make_tool(invented_domain(rng), verb, thing, rng)
-        for verb, thing in zip(verbs, things, strict=True)
+        for verb, thing in pairs
       ]
     picked = rng.sample(self._triples, count)
     if rng.random() < 0.5:  # neighbours: harder to tell apart

@@ -1,0 +1,42 @@
+# Sourced by the other scripts: makes .venv and installs requirements files.
+# usage: environment FILE...
+
+python_311() {
+  local name
+  for name in python3.13 python3.12 python3.11 python3; do
+    if command -v "$name" >/dev/null && "$name" -c \
+      'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+      echo "$name"
+      return
+    fi
+  done
+  echo "error: Python 3.11 or newer is needed, and none was found" >&2
+  return 2
+}
+
+environment() {
+  local stamp
+  if [ ! -x .venv/bin/python ]; then
+    local python
+    python=$(python_311) || exit 2
+    "$python" -m venv .venv || {
+      echo "error: $python cannot make .venv (on Debian: python3-venv)" >&2
+      exit 2
+    }
+  fi
+  stamp=.venv/installed-$(cat "$@" | sha256sum | cut -c1-16)
+  if [ ! -e "$stamp" ]; then
+    echo "Installing $*"
+    local file
+    for file in "$@"; do
+      case "$file" in
+        requirements-bfcl.txt) .venv/bin/pip install -q --no-deps -r "$file" ;;
+        *) .venv/bin/pip install -q -r "$file" ;;
+      esac || {
+        echo "error: pip could not install $file" >&2
+        exit 2
+      }
+    done
+    touch "$stamp"
+  fi
+}

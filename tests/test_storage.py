@@ -1,0 +1,74 @@
+"""Files are whole or not there."""
+
+import json
+
+import pytest
+
+from tooldev_jax import storage
+
+
+class _Crash(BaseException):
+  """Not an Exception: nothing may catch it."""
+
+
+def _crash_at(wanted):
+  def observe(label):
+    if label == wanted:
+      raise _Crash(label)
+
+  storage.observe_crash_points(observe)
+
+
+@pytest.fixture(autouse=True)
+def _no_observer():
+  yield
+  storage.observe_crash_points(None)
+
+
+def _labels(action):
+  seen = []
+  storage.observe_crash_points(seen.append)
+  action()
+  storage.observe_crash_points(None)
+  return seen
+
+
+def test_a_crash_anywhere_leaves_the_old_file_or_the_new(tmp_path):
+  file = tmp_path / "x" / "a.json"
+  labels = _labels(lambda: storage.write_json(file, {"v": 0}))
+  assert len(labels) == 4
+  for label in labels:
+    storage.write_json(file, {"v": "old"})
+    _crash_at(label)
+    with pytest.raises(_Crash):
+      storage.write_json(file, {"v": "new"})
+    storage.observe_crash_points(None)
+    assert json.loads(file.read_text())["v"] in ("old", "new")
+    assert (json.loads(file.read_text())["v"] == "new") == (
+      "after rename" in label
+    )
+
+
+def test_equal_values_have_equal_bytes(tmp_path):
+  storage.write_json(tmp_path / "a", {"b": 1, "a": "é"})
+  storage.write_json(tmp_path / "b", {"a": "é", "b": 1})
+  assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_a_log_drops_a_torn_last_line_and_goes_on(tmp_path):
+  file = tmp_path / "log.jsonl"
+  with storage.JsonlLog(file) as log:
+    log.append({"n": 1})
+    log.append({"n": 2})
+  whole = file.read_bytes()
+  for cut in range(whole.index(b"\n") + 1, len(whole)):
+    file.write_bytes(whole[:cut])
+    with storage.JsonlLog(file) as log:
+      assert log.rows == [{"n": 1}]
+      log.append({"n": 2})
+    assert file.read_bytes() == whole
+
+
+def test_a_relative_path_becomes_absolute_and_a_bucket_stays():
+  assert storage.absolute("runs/x").is_absolute()
+  assert str(storage.absolute("gs://bucket/x")) == "gs://bucket/x"

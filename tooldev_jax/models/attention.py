@@ -8,13 +8,18 @@ Dim letters: B rows, T query tokens, S key tokens, H query heads, G key/value
 heads, R = H / G, K head size.
 """
 
+import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from tooldev_jax.errors import UserError
+from tooldev_jax.models import kernels
 from tooldev_jax.models.config import AttentionSpec
 from tooldev_jax.models.transformer import Attend, soft_cap
+from tooldev_jax.parallel.sharding import Partition
 
 # Finite: minus infinity would make NaN of a row that sees nothing.
 _MASKED = -1e30
@@ -115,23 +120,117 @@ def blocked_attention(
   return _head_major(jnp.concatenate(outs, axis=2))
 
 
-_BACKENDS = {"einsum": einsum_attention, "blocked": blocked_attention}
+@dataclasses.dataclass(frozen=True)
+class Backend:
+  """One way to compute attention over packed rows.
+
+  Attributes:
+    compute: (q, k, v, segment_ids, spec[, interpret]) -> out.
+    refuses: (tokens, head_dim, spec) -> why it cannot, or "".
+    kernel: whether it is a Pallas kernel for this platform, or None where it
+      is plain JAX that runs on all of them.
+  """
+
+  compute: Callable[..., jax.Array]
+  refuses: Callable[[int, int, AttentionSpec], str]
+  kernel: str | None = None
+
+
+def _takes_all(tokens: int, head_dim: int, spec: AttentionSpec) -> str:
+  del tokens, head_dim, spec
+  return ""
+
+
+BACKENDS = {
+  "einsum": Backend(einsum_attention, _takes_all),
+  "blocked": Backend(blocked_attention, _takes_all),
+  "splash": Backend(kernels.splash_attention, kernels.splash_refuses, "tpu"),
+  "gpu_flash": Backend(
+    kernels.gpu_flash_attention, kernels.gpu_flash_refuses, "gpu"
+  ),
+}
 
 
 def packed_attention(
-  segment_ids_BxT: jax.Array, backend: str = "auto"
+  segment_ids_BxT: jax.Array,
+  backend: str = "auto",
+  partition: Partition | None = None,
+  interpret: bool = False,
 ) -> Attend:
   """The `attend` of training: packed rows, no cache.
 
   Args:
     segment_ids_BxT: int32; 0 is padding.
-    backend: "einsum", "blocked" or "auto".
+    backend: a key of BACKENDS; "auto" takes the platform's kernel for every
+      layer that the kernel can do, and "blocked" for the others.
+    partition: mesh and rules of the step that calls it; kernels need them to
+      run on each device's rows and heads. None on one device.
+    interpret: runs kernels as plain JAX, to test them on any platform.
+
+  Raises:
+    UserError: unknown backend, another platform's kernel, or (when called on
+      a layer) a layer that the named backend cannot do.
   """
-  function = _BACKENDS["blocked" if backend == "auto" else backend]
+  platform = jax.default_backend()
+  if partition is not None:
+    # The chips compiled for need not be attached.
+    platform = partition.mesh.devices.flat[0].platform
+  if backend != "auto" and backend not in BACKENDS:
+    raise UserError(
+      f"attention backend {backend!r} is not known; known: auto, "
+      f"{', '.join(BACKENDS)}."
+    )
 
   def attend(
     q: jax.Array, k: jax.Array, v: jax.Array, cache: Any, spec: AttentionSpec
   ) -> tuple[jax.Array, Any]:
-    return function(q, k, v, segment_ids_BxT, spec), cache
+    tokens, head_dim = q.shape[1], q.shape[3]
+    name = backend
+    if name == "auto":
+      name = _choose(platform, tokens, head_dim, spec)
+    chosen = BACKENDS[name]
+    kernels.refuse(name, chosen.refuses(tokens, head_dim, spec))
+    if chosen.kernel is None:
+      return chosen.compute(q, k, v, segment_ids_BxT, spec), cache
+    if not interpret and chosen.kernel != _PLATFORMS.get(platform, platform):
+      kernels.refuse(name, f"it is for {chosen.kernel}, this is {platform}")
+    compute = lambda *arrays: chosen.compute(*arrays, spec, interpret)
+    compute = _on_each_device(compute, partition)
+    return compute(q, k, v, segment_ids_BxT), cache
 
   return attend
+
+
+# jax.default_backend() says "gpu"; a device says "cuda" or "rocm" elsewhere.
+_PLATFORMS = {"cuda": "gpu", "rocm": "gpu"}
+
+
+def _choose(
+  platform: str, tokens: int, head_dim: int, spec: AttentionSpec
+) -> str:
+  """The platform's kernel if it can do the layer, else plain JAX."""
+  for name, backend in BACKENDS.items():
+    if backend.kernel == _PLATFORMS.get(
+      platform, platform
+    ) and not backend.refuses(tokens, head_dim, spec):
+      return name
+  return "blocked"
+
+
+def _on_each_device(
+  compute: Callable[..., jax.Array], partition: Partition | None
+) -> Callable[..., jax.Array]:
+  """Runs `compute` on each device's rows and heads."""
+  if partition is None:
+    return compute
+  spec = partition.rules.spec
+  queries = spec(("batch", None, "act_heads", None))
+  keys = spec(("batch", None, "act_kv_heads", None))
+  return jax.shard_map(
+    compute,
+    mesh=partition.mesh,
+    in_specs=(queries, keys, keys, spec(("batch", None))),
+    out_specs=queries,
+    # The kernels do not say along which axes their results vary.
+    check_vma=False,
+  )

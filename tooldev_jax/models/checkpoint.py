@@ -184,7 +184,7 @@ def _entries(folder: epath.Path) -> dict[str, TensorEntry]:
     entries.update(read_header(folder / file))
   absent = sorted(set(weight_map) - set(entries))
   if absent:
-    raise UserError(f"{index}: lists {_some(absent)}, in none of its files.")
+    raise UserError(f"{index}: lists {some(absent)}, in none of its files.")
   return entries
 
 
@@ -211,7 +211,7 @@ def _check(
       )
     extra.remove("lm_head.weight")
   problems = [
-    f"{what}: {_some(sorted(names))}"
+    f"{what}: {some(sorted(names))}"
     for what, names in (
       ("missing", set(wanted) - set(entries)),
       ("extra", extra),
@@ -224,7 +224,7 @@ def _check(
     if name in entries and entries[name].shape != leaf.tensor_shape
   ]
   if shaped:
-    problems.append(f"mis-shaped: {_some(shaped)}")
+    problems.append(f"mis-shaped: {some(shaped)}")
   for leaf in leaves:
     dtypes = {entries[name].dtype for name in leaf.names if name in entries}
     unknown = sorted(dtypes - set(DTYPES))
@@ -239,7 +239,8 @@ def _check(
     )
 
 
-def _some(names: list[str], most: int = 6) -> str:
+def some(names: list[str], most: int = 6) -> str:
+  """The first few names, and how many more there are."""
   more = f" and {len(names) - most} more" if len(names) > most else ""
   return ", ".join(names[:most]) + more
 
@@ -353,8 +354,12 @@ def save_model(
 
 def tensor_of(array: jax.Array, leaf: StackedLeaf, i: int) -> np.ndarray:
   """The `i`-th checkpoint tensor inside one of our parameters, on the host."""
-  part = array[i] if leaf.stacked else array
-  if not part.is_fully_addressable:
-    part = multihost_utils.process_allgather(part, tiled=True)
-  tensor = np.asarray(part)
+  tensor = on_host(array[i] if leaf.stacked else array)
   return np.ascontiguousarray(tensor.T) if leaf.transposed else tensor
+
+
+def on_host(array: jax.Array) -> np.ndarray:
+  """The whole of an array, also where other processes hold parts of it."""
+  if not array.is_fully_addressable:
+    array = multihost_utils.process_allgather(array, tiled=True)
+  return np.asarray(array)

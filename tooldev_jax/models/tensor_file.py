@@ -82,34 +82,65 @@ class TensorEntry:
     return blocks[0].reshape(self.shape)
 
 
-def read_header(path: epath.Path) -> dict[str, TensorEntry]:
-  """Names and places of a file's tensors; raises UserError if damaged."""
+def _read_json_header(path: epath.Path) -> tuple[dict[str, Any], int]:
+  """The file's header, and where the tensors' bytes begin."""
   try:
     with path.open("rb") as f:
       length = int.from_bytes(f.read(8), "little")
       if not 2 <= length <= _MAX_HEADER:
         raise ValueError(f"header of {length} bytes")
       header = json.loads(f.read(length))
-    entries = {}
-    for name, entry in header.items():
-      if name != "__metadata__":
-        start, end = entry["data_offsets"]
-        shape = tuple(entry["shape"])
-        entries[name] = TensorEntry(
-          path, entry["dtype"], shape, 8 + length + start
-        )
-        if entry["dtype"] in DTYPES and entries[name].num_bytes != end - start:
-          raise ValueError(f"{name} has {end - start} bytes for {shape}")
+      if not isinstance(header, dict):
+        raise ValueError("header is not an object")
+      return header, 8 + length
   except FileNotFoundError as e:
     raise UserError(f"{path}: no such file.") from e
-  except (ValueError, KeyError, TypeError, AttributeError) as e:
-    raise UserError(f"{path}: not a whole safetensors file ({e}).") from e
+  except ValueError as e:
+    raise UserError(f"{path}: not a safetensors file ({e}).") from e
+
+
+def read_header(path: epath.Path) -> dict[str, TensorEntry]:
+  """Names and places of a file's tensors; raises UserError if damaged."""
+  header, begin = _read_json_header(path)
+  entries = {}
+  for name, fields in header.items():
+    if name == "__metadata__":
+      continue
+    try:
+      start, end = fields["data_offsets"]
+      entry = TensorEntry(
+        path, fields["dtype"], tuple(fields["shape"]), begin + start
+      )
+    except (KeyError, TypeError, ValueError) as e:
+      raise UserError(f"{path}: damaged entry of {name} ({e}).") from e
+    if entry.dtype in DTYPES and entry.num_bytes != end - start:
+      raise UserError(
+        f"{path}: {name} has {end - start} bytes for {entry.dtype} "
+        f"{list(entry.shape)}."
+      )
+    entries[name] = entry
   return entries
 
 
-def write_tensors(path: epath.Path, tensors: Mapping[str, np.ndarray]) -> None:
-  """Writes tensors as one file, atomically; the order given is kept."""
-  header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+def read_metadata(path: epath.Path) -> dict[str, str]:
+  """The strings a file carries beside its tensors."""
+  return _read_json_header(path)[0].get("__metadata__") or {}
+
+
+def write_tensors(
+  path: epath.Path,
+  tensors: Mapping[str, np.ndarray],
+  metadata: Mapping[str, str] | None = None,
+) -> None:
+  """Writes tensors as one file, atomically; the order given is kept.
+
+  Args:
+    path: the file.
+    tensors: name -> array, of a dtype in DTYPES.
+    metadata: strings to carry beside the tensors.
+  """
+  metadata = {"format": "pt"} | dict(metadata or {})
+  header: dict[str, Any] = {"__metadata__": metadata}
   offset = 0
   for name, tensor in tensors.items():
     header[name] = {

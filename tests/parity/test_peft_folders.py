@@ -1,0 +1,195 @@
+"""Adapters against real `peft` on real `transformers` models, both ways."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import peft
+import pytest
+import torch
+import transformers
+
+from tooldev_jax.errors import UserError
+from tooldev_jax.models.attention import packed_attention
+from tooldev_jax.models.checkpoint import load_model
+from tooldev_jax.models.lora import LINEAR_MODULES, LoraConfig
+from tooldev_jax.models.parameters import init_adapter
+from tooldev_jax.models.peft import load_adapter, save_adapter
+from tooldev_jax.models.transformer import Decoder
+
+pytestmark = pytest.mark.parity
+
+TOLERANCE = 1e-4
+SHAPE = {
+  "vocab_size": 101,
+  "hidden_size": 48,
+  "intermediate_size": 80,
+  "num_attention_heads": 4,
+  "num_key_value_heads": 2,
+  "initializer_range": 0.1,
+}
+TOKENS = np.random.default_rng(0).integers(0, 101, (2, 19)).astype(np.int32)
+
+
+@pytest.fixture(scope="module", params=["Qwen2", "Gemma3Text"])
+def base(request, tmp_path_factory):
+  """A random base: its folder, the torch model's maker, and ours."""
+  torch.manual_seed(0)
+  layers = {"Qwen2": 3, "Gemma3Text": 8}[request.param]
+  fields = {"head_dim": 16} if request.param == "Gemma3Text" else {}
+  config = getattr(transformers, f"{request.param}Config")(
+    num_hidden_layers=layers, **SHAPE, **fields
+  )
+  folder = tmp_path_factory.mktemp("base")
+  transformers.AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+  return folder, load_model(folder)
+
+
+def torch_base(folder):
+  return transformers.AutoModelForCausalLM.from_pretrained(
+    folder, attn_implementation="eager"
+  ).eval()
+
+
+def torch_logits(model):
+  with torch.no_grad():
+    return model(torch.tensor(TOKENS, dtype=torch.long)).logits.numpy()
+
+
+def our_logits(loaded, lora, adapter):
+  decoder = Decoder(loaded.config, lora)
+  tokens, segments = jnp.asarray(TOKENS), jnp.ones_like(TOKENS)
+  positions = jnp.broadcast_to(jnp.arange(TOKENS.shape[1]), TOKENS.shape)
+
+  @jax.jit
+  def run(params, adapter):
+    variables = {"params": params, "lora": adapter}
+    attend = packed_attention(segments)
+    hidden, _ = decoder.apply(variables, tokens, positions, attend)
+    return decoder.unembed(params, hidden)
+
+  return np.asarray(run(loaded.params, adapter))
+
+
+def random_adapter(config, lora, seed=1):
+  """Both factors random, so that the adapter does something."""
+  adapter = init_adapter(config, lora, jax.random.key(seed))
+  leaves, tree = jax.tree.flatten(adapter)
+  keys = jax.random.split(jax.random.key(seed + 1), len(leaves))
+  noisy = [
+    x + 0.1 * jax.random.normal(key, x.shape)
+    for x, key in zip(leaves, keys, strict=True)
+  ]
+  return jax.tree.unflatten(tree, noisy)
+
+
+@pytest.mark.parametrize(
+  "lora",
+  [
+    LoraConfig(rank=4, alpha=8),
+    LoraConfig(rank=3, alpha=5.5, targets=("q_proj", "v_proj", "down_proj")),
+    LoraConfig(rank=4, alpha=4, targets=("o_proj",), rank_stabilised=True),
+  ],
+  ids=["all", "some", "rank-stabilised"],
+)
+def test_peft_loads_ours(base, lora, tmp_path):
+  folder, loaded = base
+  adapter = random_adapter(loaded.config, lora)
+  save_adapter(
+    adapter, lora, loaded.config, tmp_path, str(folder), loaded.fingerprint
+  )
+  model = torch_base(folder)
+  plain = torch_logits(model)
+  theirs = torch_logits(peft.PeftModel.from_pretrained(model, tmp_path))
+  ours = our_logits(loaded, lora, adapter)
+  assert np.abs(theirs - plain).max() > 0.1
+  np.testing.assert_allclose(ours, theirs, atol=TOLERANCE, rtol=0)
+  again, factors = load_adapter(tmp_path, loaded.config, loaded.fingerprint)
+  assert again == lora
+  jax.tree.map(np.testing.assert_array_equal, factors, adapter)
+
+
+def peft_adapter(folder, out, **fields):
+  """A random adapter made and saved by `peft` itself, and its logits."""
+  torch.manual_seed(2)
+  model = peft.get_peft_model(
+    torch_base(folder), peft.LoraConfig(task_type="CAUSAL_LM", **fields)
+  )
+  with torch.no_grad():
+    for name, parameter in model.named_parameters():
+      if "lora_B" in name:
+        parameter.normal_(std=0.1)
+  model.save_pretrained(out)
+  return torch_logits(model.eval())
+
+
+@pytest.mark.parametrize(
+  "fields",
+  [
+    {"r": 4, "target_modules": list(LINEAR_MODULES)},
+    {"r": 4, "lora_alpha": 3, "target_modules": "all-linear"},
+    {"r": 8, "target_modules": ["k_proj", "up_proj"], "use_rslora": True},
+    {
+      "r": 4,
+      "lora_alpha": 16,
+      "target_modules": ["q_proj", "v_proj", "gate_proj"],
+      "rank_pattern": {"layers.1.self_attn.q_proj": 7, "v_proj": 2},
+      "alpha_pattern": {r"layers.[02].*\.gate_proj": 5},
+    },
+    {
+      "r": 2,
+      "target_modules": ["q_proj", "o_proj"],
+      "layers_to_transform": [1],
+    },
+  ],
+  ids=["all", "all-linear", "rslora", "patterns", "one-layer"],
+)
+def test_ours_loads_peft(base, fields, tmp_path):
+  folder, loaded = base
+  theirs = peft_adapter(folder, tmp_path, **fields)
+  lora, adapter = load_adapter(tmp_path, loaded.config, loaded.fingerprint)
+  ours = our_logits(loaded, lora, adapter)
+  np.testing.assert_allclose(ours, theirs, atol=TOLERANCE, rtol=0)
+  # And out again: peft still says the same of what we made of it.
+  save_adapter(adapter, lora, loaded.config, tmp_path / "out", str(folder))
+  model = peft.PeftModel.from_pretrained(torch_base(folder), tmp_path / "out")
+  np.testing.assert_allclose(
+    torch_logits(model), theirs, atol=TOLERANCE, rtol=0
+  )
+
+
+@pytest.mark.parametrize(
+  ("fields", "message"),
+  [
+    ({"use_dora": True}, "use_dora=True is not supported"),
+    ({"modules_to_save": ["lm_head"]}, "modules_to_save=.*lm_head.* is not"),
+    ({"bias": "all"}, "bias='all' is not supported"),
+    ({"init_lora_weights": "pissa"}, "init_lora_weights='pissa' is not"),
+  ],
+)
+def test_refuses_what_is_not_plain_lora(base, fields, message, tmp_path):
+  folder, loaded = base
+  peft_adapter(folder, tmp_path, target_modules=["q_proj"], **fields)
+  with pytest.raises(UserError, match=message):
+    load_adapter(tmp_path, loaded.config)
+
+
+def test_refuses_embeddings_and_heads_by_name(base, tmp_path):
+  folder, loaded = base
+  peft_adapter(folder, tmp_path, target_modules=["q_proj", "embed_tokens"])
+  with pytest.raises(UserError, match=r"embed_tokens.*not part of plain LoRA"):
+    load_adapter(tmp_path, loaded.config)
+
+
+def test_refuses_another_base_rank_or_shape(base, tmp_path):
+  folder, loaded = base
+  lora = LoraConfig(rank=2, alpha=2, targets=("q_proj",))
+  adapter = init_adapter(loaded.config, lora, jax.random.key(0))
+  save_adapter(adapter, lora, loaded.config, tmp_path, str(folder), "abc")
+  with pytest.raises(UserError, match="trained on base abc, not on this one"):
+    load_adapter(tmp_path, loaded.config, loaded.fingerprint)
+  path = tmp_path / "adapter_config.json"
+  path.write_text(json.dumps(json.loads(path.read_text()) | {"r": 3}))
+  with pytest.raises(UserError, match=r"has rank 2, but .* says 3"):
+    load_adapter(tmp_path, loaded.config)

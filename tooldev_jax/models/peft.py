@@ -1,0 +1,307 @@
+"""Adapters in and out of PEFT folders.
+
+A folder holds adapter_config.json and adapter_model.safetensors, with one
+pair of tensors for each targeted linear map of each layer: lora_A
+[rank, inputs] and lora_B [outputs, rank]. Ours are the same factors,
+transposed and stacked. Names and fields are those of PEFT 0.21.
+
+PEFT can give single layers a rank or alpha of their own; a stacked factor has
+one rank. On the way in, smaller ranks are padded with zeros, and a scale that
+differs is multiplied into B. The function is the same (padding stays zero
+under training as well: its gradients are products with zeros); going out
+again, ranks and alphas are uniform.
+"""
+
+import dataclasses
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from etils import epath
+from flax import linen as nn
+from flax import traverse_util
+
+from tooldev_jax import storage
+from tooldev_jax.errors import UserError
+from tooldev_jax.models.checkpoint import on_host, some
+from tooldev_jax.models.config import DecoderConfig
+from tooldev_jax.models.lora import LINEAR_MODULES, LoraConfig
+from tooldev_jax.models.parameters import declare, module_name
+from tooldev_jax.models.tensor_file import (
+  TensorEntry,
+  read_header,
+  read_metadata,
+  write_tensors,
+)
+from tooldev_jax.parallel.sharding import Partition
+
+CONFIG_FILE = "adapter_config.json"
+TENSOR_FILE = "adapter_model.safetensors"
+_PREFIX = "base_model.model."
+_FINGERPRINT = "base_fingerprint"
+
+# Fields that change what an adapter computes beyond plain LoRA, with the
+# values that do not.
+_PLAIN: dict[str, tuple[Any, ...]] = {
+  "peft_type": ("LORA",),
+  "bias": ("none", None),
+  # The other initialisers (pissa, olora, corda, ...) also change the base.
+  "init_lora_weights": (True, False, None, "gaussian", "eva", "orthogonal"),
+}
+_REFUSED = (
+  "use_dora",
+  "modules_to_save",
+  "fan_in_fan_out",
+  "lora_bias",
+  "layer_replication",
+  "trainable_token_indices",
+  "target_parameters",
+  "alora_invocation_tokens",
+  "use_qalora",
+  "use_bdlora",
+  "arrow_config",
+  "kasa_config",
+  "velora_config",
+  "monteclora_config",
+  "megatron_config",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Module:
+  """One targeted linear map of one layer, and its place in our factors."""
+
+  name: str
+  path: tuple[str, ...]
+  repeat: int
+
+
+def _modules(config: DecoderConfig) -> Iterator[_Module]:
+  """Every linear map of the model, layer by layer."""
+  every = declare(config, LoraConfig(rank=1))["lora"]
+  flat = traverse_util.flatten_dict(nn.meta.unbox(every))
+  paths = sorted({path[:-1] for path in flat})
+  for group in config.groups:
+    for repeat in range(group.repeats):
+      for path in paths:
+        if path[0] == group.name:
+          yield _Module(module_name(path, group, repeat), path, repeat)
+
+
+def save_adapter(
+  adapter: Any,
+  lora: LoraConfig,
+  config: DecoderConfig,
+  folder: epath.PathLike,
+  base_name: str,
+  base_fingerprint: str = "",
+) -> None:
+  """Writes an adapter as a folder that `peft` loads onto the base.
+
+  adapter_config.json is written last. In a run of several processes all call
+  this; the first one writes.
+
+  Args:
+    adapter: {"blocks_i": ... {"a", "b"}} factors.
+    lora: its shape.
+    config: the base's shape.
+    folder: where to.
+    base_name: the base's folder or hub id, for `peft` to find it.
+    base_fingerprint: the base's fingerprint, kept in the file's metadata.
+  """
+  folder = epath.Path(folder)
+  flat = {
+    path: on_host(leaf)
+    for path, leaf in traverse_util.flatten_dict(adapter).items()
+  }
+  tensors = {}
+  for module in _modules(config):
+    if (*module.path, "a") in flat:
+      for ours, theirs in (("a", "lora_A"), ("b", "lora_B")):
+        factor = flat[*module.path, ours][module.repeat]
+        tensors[f"{_PREFIX}{module.name}.{theirs}.weight"] = factor.T
+  if jax.process_index() != 0:
+    return
+  (folder / CONFIG_FILE).unlink(missing_ok=True)
+  metadata = {_FINGERPRINT: base_fingerprint} if base_fingerprint else {}
+  write_tensors(folder / TENSOR_FILE, tensors, metadata)
+  alpha = int(lora.alpha) if float(lora.alpha).is_integer() else lora.alpha
+  fields = {
+    "peft_type": "LORA",
+    "task_type": "CAUSAL_LM",
+    "base_model_name_or_path": base_name,
+    "r": lora.rank,
+    "lora_alpha": alpha,
+    "lora_dropout": 0.0,
+    "target_modules": sorted(lora.targets),
+    "use_rslora": lora.rank_stabilised,
+    "bias": "none",
+    "inference_mode": True,
+  }
+  storage.write_json(folder / CONFIG_FILE, fields)
+
+
+def load_adapter(
+  folder: epath.PathLike,
+  config: DecoderConfig,
+  base_fingerprint: str = "",
+  partition: Partition | None = None,
+) -> tuple[LoraConfig, Any]:
+  """Reads a PEFT folder, ours or one that `peft` made.
+
+  Args:
+    folder: folder with adapter_config.json and adapter_model.safetensors.
+    config: the base's shape.
+    base_fingerprint: the base it is meant for; an adapter that carries
+      another fingerprint is refused. Adapters made by `peft` carry none.
+    partition: where to put the factors; None for the default device.
+
+  Returns:
+    The adapter's shape, and its float32 factors.
+
+  Raises:
+    UserError: not plain LoRA, another base, or tensors that do not fit.
+  """
+  folder = epath.Path(folder)
+  fields = _read_fields(folder)
+  carried = read_metadata(folder / TENSOR_FILE).get(_FINGERPRINT)
+  if base_fingerprint and carried and carried != base_fingerprint:
+    raise UserError(
+      f"{folder}: the adapter was trained on base {carried[:12]}, not on this "
+      f"one, {base_fingerprint[:12]}."
+    )
+  pairs = _pairs(folder, config)
+  ranks = {m: a.shape[0] for m, (a, _) in pairs.items()}
+  scales = {m: _scale(fields, m.name, ranks[m], folder) for m in pairs}
+  lora = _uniform(fields, ranks, scales)
+  declared = declare(config, lora)["lora"]
+  host = {
+    path: np.zeros(leaf.shape, np.float32)
+    for path, leaf in traverse_util.flatten_dict(
+      nn.meta.unbox(declared)
+    ).items()
+  }
+  for module, (a, b) in pairs.items():
+    rank = ranks[module]
+    host[*module.path, "a"][module.repeat, :, :rank] = a.read().T
+    # A ratio of exactly one leaves B's bits alone.
+    ratio = np.float32(scales[module] / lora.scale)
+    host[*module.path, "b"][module.repeat, :rank] = b.read().T * ratio
+  tree = traverse_util.unflatten_dict(host)
+  if partition is None:
+    return lora, jax.tree.map(jnp.asarray, tree)
+  put = lambda x, sharding: jax.make_array_from_callback(
+    x.shape, sharding, lambda index: x[index]
+  )
+  return lora, jax.tree.map(put, tree, partition.shardings(declared))
+
+
+def _read_fields(folder: epath.Path) -> Mapping[str, Any]:
+  """adapter_config.json, refused by name if it asks for more than LoRA."""
+  path = folder / CONFIG_FILE
+  try:
+    fields = storage.read_json(path)
+  except FileNotFoundError as e:
+    raise UserError(f"{path}: no such file; not a PEFT folder.") from e
+  except json.JSONDecodeError as e:
+    raise UserError(f"{path}: not JSON ({e}).") from e
+  for field, plain in _PLAIN.items():
+    if field in fields and fields[field] not in plain:
+      raise UserError(
+        f"{path}: {field}={fields[field]!r} is not supported; "
+        f"supported: {', '.join(map(repr, plain))}."
+      )
+  for field in _REFUSED:
+    if fields.get(field):
+      raise UserError(
+        f"{path}: {field}={fields[field]!r} is not supported; only plain "
+        "LoRA on linear modules is."
+      )
+  if not (folder / TENSOR_FILE).exists():
+    raise UserError(f"{folder / TENSOR_FILE}: no such file.")
+  return fields
+
+
+def _pairs(
+  folder: epath.Path, config: DecoderConfig
+) -> dict[_Module, tuple[TensorEntry, TensorEntry]]:
+  """lora_A and lora_B of every module that has them, checked for shape."""
+  entries = read_header(folder / TENSOR_FILE)
+  every = declare(config, LoraConfig(rank=1))["lora"]
+  shapes = {
+    path: leaf.shape
+    for path, leaf in traverse_util.flatten_dict(nn.meta.unbox(every)).items()
+  }
+  pairs = {}
+  for module in _modules(config):
+    names = [f"{_PREFIX}{module.name}.lora_{x}.weight" for x in "AB"]
+    found = [entries.pop(name, None) for name in names]
+    if found == [None, None]:
+      continue
+    a, b = found
+    if a is None or b is None:
+      absent = names[0] if a is None else names[1]
+      raise UserError(f"{folder}: {absent} is missing.")
+    inputs = shapes[*module.path, "a"][1]
+    outputs = shapes[*module.path, "b"][2]
+    rank = a.shape[0]
+    if a.shape != (rank, inputs) or b.shape != (outputs, rank):
+      raise UserError(
+        f"{folder}: {module.name} has lora_A {list(a.shape)} and lora_B "
+        f"{list(b.shape)}; [rank, {inputs}] and [{outputs}, rank] needed."
+      )
+    pairs[module] = (a, b)
+  if entries:
+    raise UserError(
+      f"{folder}: {some(sorted(entries))}: not part of plain LoRA on "
+      f"{', '.join(LINEAR_MODULES)} of this base."
+    )
+  if not pairs:
+    raise UserError(f"{folder}: the adapter has no tensors.")
+  return pairs
+
+
+def _by_pattern(patterns: Mapping[str, Any], module: str, default: Any) -> Any:
+  """PEFT's rule: the first pattern that ends the module's name counts."""
+  for pattern, value in patterns.items():
+    if re.match(rf"(.*\.)?({pattern})$", module):
+      return value
+  return default
+
+
+def _scale(
+  fields: Mapping[str, Any], module: str, rank: int, folder: epath.Path
+) -> float:
+  """One module's factor on B A x; also checks the rank it was given."""
+  stated = _by_pattern(fields.get("rank_pattern") or {}, module, fields["r"])
+  if stated != rank:
+    raise UserError(
+      f"{folder}: {module} has rank {rank}, but {CONFIG_FILE} says {stated}."
+    )
+  alpha = fields.get("lora_alpha", 8)
+  alpha = _by_pattern(fields.get("alpha_pattern") or {}, module, alpha)
+  return float(alpha) / (math.sqrt(rank) if fields.get("use_rslora") else rank)
+
+
+def _uniform(
+  fields: Mapping[str, Any],
+  ranks: Mapping[_Module, int],
+  scales: Mapping[_Module, float],
+) -> LoraConfig:
+  """One rank and one scale for all: the largest and the commonest."""
+  rank = max(ranks.values())
+  stabilised = bool(fields.get("use_rslora"))
+  values = list(scales.values())
+  scale = max(sorted(set(values)), key=values.count)
+  names = {module.path[-1] for module in ranks}
+  return LoraConfig(
+    rank=rank,
+    alpha=scale * (math.sqrt(rank) if stabilised else rank),
+    targets=tuple(name for name in LINEAR_MODULES if name in names),
+    rank_stabilised=stabilised,
+  )

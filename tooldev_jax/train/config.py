@@ -35,7 +35,8 @@ class TrainConfig:
       tree and the optimizer are always float32.
     remat: a policy of `models.transformer`, by name.
     attention: a backend of `models.attention`, by name.
-    loss_chunk: trained positions of a row whose logits exist at once.
+    loss_chunk: trained positions of one batch shard whose logits exist at
+      once.
     checkpoint_every: steps between checkpoints; 0 leaves only the one that
       SIGTERM makes.
     keep: newest checkpoints to keep; the one with the lowest loss is kept

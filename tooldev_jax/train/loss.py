@@ -12,7 +12,12 @@ pass and nothing is computed twice. A frozen head thus costs exactly the two
 products of the ideal (one forward, one back), a trained head three, where
 rematerialising the chunks would cost one more of each.
 
-Dim letters: B rows, T time, C trained positions a row, D width, V vocabulary.
+Rows are not equally dense, and a row's capacity is that of the densest. So the
+used places of a shard's rows are moved together, and a chunk without any is
+skipped: the time follows the trained tokens, not the capacity.
+
+Dim letters: B rows, T time, C capacity of a row, D width, V vocabulary,
+S batch shards, M places of a shard (B / S * C), N chunks, c places of a chunk.
 """
 
 import functools
@@ -31,36 +36,46 @@ def selected_token_loss(
   chunk: int,
   train_head: bool,
   soft_cap: float | None = None,
+  shards: int = 1,
 ) -> tuple[jax.Array, jax.Array]:
   """Weighted sum of `-log p(id)` and the sum of the weights, float32 scalars.
 
   Args:
     hidden_BxTxD: final hidden states, in the compute type.
     head_DxV: the unembedding, in the compute type.
-    positions_BxC: for each trained token, the position that predicts it. The
-      gather stays inside a row, so it moves nothing between batch shards.
+    positions_BxC: for each trained token, the position that predicts it.
     ids_BxC: the trained tokens.
     weights_BxC: their weights; 0 marks an unused place.
-    chunk: trained positions of a row whose logits exist at once; rounded so
-      that chunks are equal.
+    chunk: places of one shard whose logits exist at once; rounded so that
+      chunks are equal.
     train_head: whether the head gets a gradient. If not, its product is left
       out of the backward pass.
     soft_cap: `cap * tanh(logits / cap)`, as Gemma 2 has it.
+    shards: equal parts of the rows that live on different devices. Places are
+      gathered within a part, so nothing moves between devices.
   """
+  B, T, D = hidden_BxTxD.shape
   with jax.named_scope("loss"):
-    hidden_BxCxD = jnp.take_along_axis(
-      hidden_BxTxD, positions_BxC[..., None], axis=1, mode="clip"
+    rows_SxM, columns_SxM, ids_SxM, weights_SxM = _used_first(
+      positions_BxC, ids_BxC, weights_BxC.astype(jnp.float32), shards
+    )
+    places_SxM = rows_SxM * T + columns_SxM
+    hidden_SxMxD = jnp.take_along_axis(
+      hidden_BxTxD.reshape(shards, B // shards * T, D),
+      places_SxM[..., None],
+      axis=1,
+      mode="clip",
     )
     total = _loss_sum(
-      hidden_BxCxD,
+      hidden_SxMxD,
       head_DxV,
-      ids_BxC,
-      weights_BxC.astype(jnp.float32),
+      ids_SxM,
+      weights_SxM,
       chunk,
       train_head,
       soft_cap,
     )
-    return total, weights_BxC.astype(jnp.float32).sum()
+    return total, weights_SxM.sum()
 
 
 def plain_loss(
@@ -89,9 +104,13 @@ def _loss_sum(hidden, head, ids, weights, chunk, train_head, soft_cap):
   del train_head
 
   def body(total, piece):
-    hidden_BxcxD, ids_Bxc, weights_Bxc = piece
-    losses, _ = _chunk_terms(hidden_BxcxD, head, ids_Bxc, soft_cap)
-    return total + (losses * weights_Bxc).sum(), None
+    hidden_SxcxD, ids_Sxc, weights_Sxc = piece
+
+    def add():
+      losses, _ = _chunk_terms(hidden_SxcxD, head, ids_Sxc, soft_cap)
+      return total + (losses * weights_Sxc).sum()
+
+    return jax.lax.cond((weights_Sxc != 0).any(), add, lambda: total), None
 
   pieces = _split(hidden, ids, weights, chunk)
   return jax.lax.scan(body, jnp.zeros((), jnp.float32), pieces)[0]
@@ -99,26 +118,33 @@ def _loss_sum(hidden, head, ids, weights, chunk, train_head, soft_cap):
 
 def _loss_sum_forward(hidden, head, ids, weights, chunk, train_head, soft_cap):
   def body(carry, piece):
-    total, d_head = carry
-    hidden_BxcxD, ids_Bxc, weights_Bxc = piece
-    losses, d_logits = _chunk_terms(hidden_BxcxD, head, ids_Bxc, soft_cap)
-    d_logits = (d_logits * weights_Bxc[..., None]).astype(hidden.dtype)
-    d_hidden = jnp.einsum("bcv,dv->bcd", d_logits, head)
-    if train_head:
-      d_head += jnp.einsum(
-        "bcd,bcv->dv",
-        hidden_BxcxD,
-        d_logits,
-        preferred_element_type=jnp.float32,
-      )
-    return (total + (losses * weights_Bxc).sum(), d_head), d_hidden
+    hidden_SxcxD, ids_Sxc, weights_Sxc = piece
+
+    def add():
+      total, d_head = carry
+      losses, d_logits = _chunk_terms(hidden_SxcxD, head, ids_Sxc, soft_cap)
+      d_logits = (d_logits * weights_Sxc[..., None]).astype(hidden.dtype)
+      d_hidden = jnp.einsum("scv,dv->scd", d_logits, head)
+      if train_head:
+        d_head += jnp.einsum(
+          "scd,scv->dv",
+          hidden_SxcxD,
+          d_logits,
+          preferred_element_type=jnp.float32,
+        )
+      return (total + (losses * weights_Sxc).sum(), d_head), d_hidden
+
+    def skip():
+      return carry, jnp.zeros_like(hidden_SxcxD)
+
+    return jax.lax.cond((weights_Sxc != 0).any(), add, skip)
 
   pieces = _split(hidden, ids, weights, chunk)
   d_head = jnp.zeros(head.shape, jnp.float32) if train_head else None
   start = (jnp.zeros((), jnp.float32), d_head)
-  (total, d_head), d_hidden_NxBxcxD = jax.lax.scan(body, start, pieces)
-  B, C, D = hidden.shape
-  d_hidden = d_hidden_NxBxcxD.swapaxes(0, 1).reshape(B, -1, D)[:, :C]
+  (total, d_head), d_hidden_NxSxcxD = jax.lax.scan(body, start, pieces)
+  S, M, D = hidden.shape
+  d_hidden = d_hidden_NxSxcxD.swapaxes(0, 1).reshape(S, -1, D)[:, :M]
   kept_head = d_head if train_head else None
   return total, (d_hidden, kept_head, jnp.zeros((0,), head.dtype))
 
@@ -135,10 +161,10 @@ def _loss_sum_backward(chunk, train_head, soft_cap, kept, d_total):
 _loss_sum.defvjp(_loss_sum_forward, _loss_sum_backward)
 
 
-def _chunk_terms(hidden_BxcxD, head_DxV, ids_Bxc, soft_cap):
-  """Unweighted losses `[B, c]` and their gradient by the uncapped logits."""
+def _chunk_terms(hidden_SxcxD, head_DxV, ids_Sxc, soft_cap):
+  """Unweighted losses `[S, c]` and their gradient by the uncapped logits."""
   logits = jnp.einsum(
-    "bcd,dv->bcv", hidden_BxcxD, head_DxV, preferred_element_type=jnp.float32
+    "scd,dv->scv", hidden_SxcxD, head_DxV, preferred_element_type=jnp.float32
   )
   slope = None
   if soft_cap:
@@ -147,7 +173,7 @@ def _chunk_terms(hidden_BxcxD, head_DxV, ids_Bxc, soft_cap):
   # A comparison rather than a gather: it fuses, and it needs no exchange
   # between devices when the vocabulary is sharded.
   vocabulary = jax.lax.broadcasted_iota(jnp.int32, logits.shape, 2)
-  hit = vocabulary == ids_Bxc[..., None]
+  hit = vocabulary == ids_Sxc[..., None]
   top = logits.max(-1, keepdims=True)
   unnormalised = jnp.exp(logits - top)
   sums = unnormalised.sum(-1, keepdims=True)
@@ -158,15 +184,30 @@ def _chunk_terms(hidden_BxcxD, head_DxV, ids_Bxc, soft_cap):
   return losses, d_logits
 
 
-def _split(hidden_BxCxD, ids_BxC, weights_BxC, chunk):
-  """The same with leading axis N: equal chunks of C, padded with weight 0."""
-  C = ids_BxC.shape[1]
-  pieces = -(-C // chunk)
-  width = -(-C // pieces)
+def _used_first(positions_BxC, ids_BxC, weights_BxC, shards):
+  """Row within its shard, position, id and weight, `[S, M]`, unused ones last.
+
+  The order among the used stays, so that sums are added up the same each time.
+  """
+  B, C = ids_BxC.shape
+  rows_BxC = jnp.broadcast_to(jnp.arange(B)[:, None] % (B // shards), (B, C))
+  order = jnp.argsort(weights_BxC.reshape(shards, -1) == 0, stable=True)
+
+  def arrange(x_BxC):
+    return jnp.take_along_axis(x_BxC.reshape(shards, -1), order, axis=1)
+
+  return tuple(map(arrange, (rows_BxC, positions_BxC, ids_BxC, weights_BxC)))
+
+
+def _split(hidden_SxMxD, ids_SxM, weights_SxM, chunk):
+  """The same with leading axis N: equal chunks of M, padded with weight 0."""
+  M = ids_SxM.shape[1]
+  pieces = -(-M // chunk)
+  width = -(-M // pieces)
 
   def split(x):
-    x = jnp.pad(x, [(0, 0), (0, pieces * width - C)] + [(0, 0)] * (x.ndim - 2))
+    x = jnp.pad(x, [(0, 0), (0, pieces * width - M)] + [(0, 0)] * (x.ndim - 2))
     x = x.reshape(x.shape[0], pieces, width, *x.shape[2:])
     return jnp.moveaxis(x, 1, 0)
 
-  return split(hidden_BxCxD), split(ids_BxC), split(weights_BxC)
+  return split(hidden_SxMxD), split(ids_SxM), split(weights_SxM)

@@ -90,6 +90,33 @@ def write_result(
   )
 
 
+def read_trained(folder: epath.Path, like: Any) -> tuple[Any, str]:
+  """The trained tree in `folder`/result and its fingerprint.
+
+  Args:
+    folder: of a finished run.
+    like: tree of ShapeDtypeStruct with shardings.
+
+  Raises:
+    UserError: the file is not the one that the manifest is about.
+  """
+  where = folder / "result"
+  data = (where / TRAINED).read_bytes()
+  fingerprint = hashlib.sha256(data).hexdigest()
+  expected = storage.read_json(where / MANIFEST)["sha256"][TRAINED]
+  if fingerprint != expected:
+    raise UserError(
+      f"{where / TRAINED} has SHA-256 {fingerprint}, and {MANIFEST} says"
+      f" {expected}: it was changed or damaged. Delete {where} to train again."
+    )
+  leaves = safetensors.numpy.load(data)
+  arrays = [
+    jax.device_put(leaves[name], place.sharding)
+    for name, place in named_leaves(like).items()
+  ]
+  return jax.tree.unflatten(jax.tree.structure(like), arrays), fingerprint
+
+
 def read_result(
   folder: epath.Path, identity: Mapping[str, Any], like: Any
 ) -> FitResult | None:
@@ -109,23 +136,10 @@ def read_result(
     return None
   manifest = storage.read_json(where / MANIFEST)
   check_identity(manifest["identity"], identity, f"result {where}")
-  data = (where / TRAINED).read_bytes()
-  fingerprint = hashlib.sha256(data).hexdigest()
-  if fingerprint != manifest["sha256"][TRAINED]:
-    raise UserError(
-      f"{where / TRAINED} has SHA-256 {fingerprint}, and {MANIFEST} says"
-      f" {manifest['sha256'][TRAINED]}: it was changed or damaged. Delete"
-      f" {where} to train again."
-    )
-  leaves = safetensors.numpy.load(data)
-  places = named_leaves(like)
-  arrays = [
-    jax.device_put(leaves[name], place.sharding)
-    for name, place in places.items()
-  ]
+  trained, fingerprint = read_trained(folder, like)
   losses = storage.read_json(where / LOSSES)
   return FitResult(
-    trained=jax.tree.unflatten(jax.tree.structure(like), arrays),
+    trained=trained,
     steps=manifest["steps"],
     last_loss=manifest["last_loss"],
     history=tuple(losses),

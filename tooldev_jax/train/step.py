@@ -127,7 +127,9 @@ def make_train_step(
   base = {}
   if lora is not None:
     base = _like(declared["params"], partition, base_dtype)
-  optimizer = make_optimizer(config, num_steps, _axes(declared[collection]))
+  optimizer = make_optimizer(
+    config, num_steps, logical_axes(declared[collection])
+  )
   schedule = make_schedule(config, num_steps, config.learning_rate)
   state = _state_like(trained, optimizer, partition)
   batch = {
@@ -188,7 +190,9 @@ def make_gradient(decoder: Decoder, config: TrainConfig, *, trains_base: bool):
     variables = (
       {"params": params} if trains_base else {"params": params, "lora": trained}
     )
-    attend = packed_attention(rows["segment_ids"], config.attention)
+    attend = packed_attention(
+      rows["segment_ids"], config.attention, decoder.partition
+    )
     hidden_RxTxD, _ = decoder.apply(
       variables, rows["tokens"], rows["positions"], attend
     )
@@ -201,6 +205,7 @@ def make_gradient(decoder: Decoder, config: TrainConfig, *, trains_base: bool):
       chunk=config.loss_chunk,
       train_head=trains_base,
       soft_cap=decoder.config.final_soft_cap,
+      shards=batch_shards(decoder.partition),
     )
 
   def sums(trained, base, rows):
@@ -234,9 +239,8 @@ def check_rows(rows: int, partition: Partition) -> None:
   Raises:
     UserError: it does not; says which meshes would do.
   """
-  axes = partition.rules.batch or ()
-  axes = (axes,) if isinstance(axes, str) else axes
-  shards = math.prod(partition.mesh.shape[axis] for axis in axes)
+  shards = batch_shards(partition)
+  axes = _batch_axes(partition)
   if rows % shards == 0:
     return
   fits = [n for n in range(1, min(rows, shards) + 1) if rows % n == 0]
@@ -248,6 +252,18 @@ def check_rows(rows: int, partition: Partition) -> None:
     f" batch (data.batch_examples), so that there are {shards} rows or a"
     " multiple; or fewer micro-batches"
   )
+
+
+def batch_shards(partition: Partition | None) -> int:
+  """Parts that the rows of a batch are split into."""
+  if partition is None:
+    return 1
+  return math.prod(partition.mesh.shape[x] for x in _batch_axes(partition))
+
+
+def _batch_axes(partition: Partition) -> tuple[str, ...]:
+  axes = partition.rules.batch or ()
+  return (axes,) if isinstance(axes, str) else axes
 
 
 def ideal_flops(config: DecoderConfig, *, trains_base: bool) -> IdealFlops:
@@ -287,7 +303,7 @@ def _is_box(x: Any) -> bool:
   return isinstance(x, meta.AxisMetadata)
 
 
-def _axes(declared: Any) -> Any:
+def logical_axes(declared: Any) -> Any:
   return jax.tree.map(lambda x: tuple(x.names), declared, is_leaf=_is_box)
 
 

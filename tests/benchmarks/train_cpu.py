@@ -1,0 +1,195 @@
+"""Examples a second on CPU, beside transformers + peft doing the same.
+
+    python -m tests.benchmarks.train_cpu [--examples 400] [--out out.json]
+
+The same 400 genuine ToolACE, xLAM and Hammer samples, tokens, tiny Llama,
+vocabulary, rank and float32 on both sides. Ours packs rows; torch trains
+padded batches grouped by length, as `Trainer(group_by_length=True)` makes
+them. Steps are taken in turns, so that both meet the same machine. Needs
+requirements-parity.txt.
+"""
+
+import argparse
+import gzip
+import json
+import pathlib
+import time
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+import peft
+import tokenizers
+import torch
+import transformers
+
+from tests.benchmarks import data_machine
+from tooldev_jax.data.encoding import Encoded
+from tooldev_jax.data.loader import LoaderConfig, TrainData
+from tooldev_jax.models.config import DecoderConfig
+from tooldev_jax.models.lora import LINEAR_MODULES, LoraConfig
+from tooldev_jax.models.parameters import init_adapter, init_params
+from tooldev_jax.parallel.mesh import MeshConfig, make_mesh
+from tooldev_jax.parallel.sharding import TRAIN_RULES
+from tooldev_jax.train.config import TrainConfig
+from tooldev_jax.train.feed import Feed
+from tooldev_jax.train.loop import place
+from tooldev_jax.train.step import make_train_step
+
+FILE = "calls/toolace_xlam_hammer_400.jsonl.gz"
+VOCABULARY = 8192
+MODEL = {
+  "model_type": "llama",
+  "vocab_size": VOCABULARY,
+  "hidden_size": 256,
+  "intermediate_size": 704,
+  "num_hidden_layers": 6,
+  "num_attention_heads": 4,
+  "num_key_value_heads": 2,
+  "head_dim": 64,
+  "tie_word_embeddings": True,
+}
+RANK, BATCH, ROW = 16, 16, 2048
+
+
+def main() -> None:
+  parser = argparse.ArgumentParser()
+  parser.add_argument("--examples", type=int, default=400)
+  parser.add_argument("--out", type=pathlib.Path)
+  options = parser.parse_args()
+  streams = _streams()[: options.examples]
+  sides = {"ours": _ours(streams), "torch": _torch(streams)}
+  for side in sides.values():
+    next(side)  # compiles, warms up
+  done = dict.fromkeys(sides, 0)
+  seconds = dict.fromkeys(sides, 0.0)
+  going = set(sides)
+  while going:
+    for name in sorted(going):
+      start = time.perf_counter()
+      count = next(sides[name], 0)
+      seconds[name] += time.perf_counter() - start
+      done[name] += count
+      if not count:
+        going.remove(name)
+  rates = {name: done[name] / seconds[name] for name in sides}
+  lengths = [len(x.tokens) for x in streams]
+  result = {
+    "examples": len(streams),
+    "mean_tokens": float(np.mean(lengths)),
+    "trained_share": sum(x.num_trained for x in streams) / sum(lengths),
+    "examples_per_s": rates,
+    "ours_over_torch": rates["ours"] / rates["torch"],
+    "threads": torch.get_num_threads(),
+  }
+  data_machine.write(result, options.out)
+
+
+def _streams() -> list[Encoded]:
+  """The samples as tokens of a tokenizer trained on them."""
+  with gzip.open(data_machine.DATA / FILE, "rt", encoding="utf-8") as f:
+    rows = [json.loads(line) for line in f]
+  texts = [(f"{x['instruction']}\n{x['input']}\n", x["output"]) for x in rows]
+  tokenizer = tokenizers.Tokenizer(tokenizers.models.BPE())
+  tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel()
+  trainer = tokenizers.trainers.BpeTrainer(
+    vocab_size=VOCABULARY,
+    special_tokens=["<pad>", "<end>"],
+    initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
+    show_progress=False,
+  )
+  tokenizer.train_from_iterator(("".join(pair) for pair in texts), trainer)
+  streams = []
+  for prompt, target in texts:
+    before = tokenizer.encode(prompt).ids
+    after = [*tokenizer.encode(target).ids, 1]
+    # Both sides get what fits a row; the end is what is trained.
+    tokens = np.asarray([*before, *after], np.int32)[-ROW:]
+    trained = np.arange(len(tokens)) >= len(tokens) - len(after)
+    trained[0] = False
+    streams.append(Encoded(tokens, trained))
+  return streams
+
+
+def _ours(streams: list[Encoded]) -> Iterator[int]:
+  """Yields once after warming up, then the examples of each step."""
+  loader = LoaderConfig(row_length=ROW, batch_examples=BATCH)
+  data = TrainData.build(streams, loader)
+  config = DecoderConfig.from_hf(MODEL)
+  lora = LoraConfig(rank=RANK, alpha=2.0 * RANK)
+  step = make_train_step(
+    config,
+    lora,
+    TrainConfig(compute_dtype="float32", loss_chunk=256),
+    data.shapes,
+    data.num_steps,
+    make_mesh(MeshConfig()),
+    TRAIN_RULES,
+    np.float32,
+  )
+  base = place(init_params(config, jax.random.key(0)), step.base)
+  adapter = init_adapter(config, lora, jax.random.key(1))
+  state = step.init(place(adapter, step.state.trained))
+  run = step.compile()
+  warm, _ = run(step.init(place(adapter, step.state.trained)), base,
+                place(data.batch(0), dict(step.batch)))  # fmt: skip
+  jax.block_until_ready(warm)
+  feed = Feed(data, step.batch, 0)
+  yield 0
+  for number in range(data.num_steps):
+    _, batch = feed.next()
+    state, _ = run(state, base, batch)
+    jax.block_until_ready(state)
+    yield sum(len(row) for row in data.streams_of(number))
+
+
+def _torch(streams: list[Encoded]) -> Iterator[int]:
+  """The same with transformers and peft."""
+  torch.manual_seed(0)
+  fields = {k: v for k, v in MODEL.items() if k != "model_type"}
+  model = transformers.LlamaForCausalLM(
+    transformers.LlamaConfig(**fields, attn_implementation="sdpa")
+  )
+  model = peft.get_peft_model(
+    model,
+    peft.LoraConfig(
+      r=RANK, lora_alpha=2 * RANK, target_modules=list(LINEAR_MODULES)
+    ),
+  )
+  trained = [p for p in model.parameters() if p.requires_grad]
+  optimizer = torch.optim.AdamW(trained, lr=1e-4)
+
+  def step(batch: list[Encoded]) -> None:
+    longest = max(len(x.tokens) for x in batch)
+    ids = torch.zeros((len(batch), longest), dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    labels = torch.full_like(ids, -100)
+    for row, x in enumerate(batch):
+      tokens = torch.from_numpy(x.tokens.astype(np.int64))
+      ids[row, : len(tokens)] = tokens
+      mask[row, : len(tokens)] = 1
+      where = torch.from_numpy(np.flatnonzero(x.trained))
+      labels[row, where] = tokens[where]
+    model(input_ids=ids, attention_mask=mask, labels=labels).loss.backward()
+    torch.nn.utils.clip_grad_norm_(trained, 1.0)
+    optimizer.step()
+    optimizer.zero_grad()
+
+  order = np.random.default_rng(0).permutation(len(streams))
+  # Shuffled groups of 50 batches, longest first inside each.
+  groups = [order[i : i + 50 * BATCH] for i in range(0, len(order), 50 * BATCH)]
+  grouped = [
+    streams[i]
+    for group in groups
+    for i in sorted(group, key=lambda i: -len(streams[i].tokens))
+  ]
+  step(grouped[-BATCH:])
+  yield 0
+  for first in range(0, len(grouped), BATCH):
+    batch = grouped[first : first + BATCH]
+    step(batch)
+    yield len(batch)
+
+
+if __name__ == "__main__":
+  main()

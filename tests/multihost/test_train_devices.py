@@ -1,0 +1,33 @@
+"""The same training on 1, 2, 4 and 8 devices, in several mesh shapes."""
+
+import numpy as np
+import pytest
+
+from tests.multihost.worker import Job, launch
+
+MESHES = [(1, 1, 1), (1, 1, 2), (2, 2, 1), (2, 2, 2), (1, 8, 1)]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+  folder = tmp_path_factory.mktemp("devices")
+  name = lambda mesh: str(folder / "x".join(map(str, mesh)))
+  jobs = [Job(name(mesh), mesh) for mesh in MESHES]
+  # Saved on one shape, restored on another.
+  moved = str(folder / "moved")
+  jobs += [Job(moved, (2, 2, 2), terminate_at=1), Job(moved, (1, 1, 2))]
+  return launch(jobs, devices=8)[0]
+
+
+def test_losses_and_data_order_are_equal_on_every_mesh(runs):
+  first = runs[0]
+  assert len(first["losses"]) == 4
+  for other in runs[1 : len(MESHES)]:
+    np.testing.assert_allclose(other["losses"], first["losses"], rtol=1e-5)
+    assert other["seen"] == first["seen"]
+
+
+def test_a_checkpoint_restores_on_another_mesh(runs):
+  stopped, resumed = runs[len(MESHES) :]
+  assert 0 < stopped["stopped"] < len(runs[0]["losses"])
+  np.testing.assert_allclose(resumed["losses"], runs[0]["losses"], rtol=1e-5)

@@ -1,0 +1,240 @@
+"""Will it fit: programs compiled for TPU chips that are not attached.
+
+The compiler of the package `libtpu` runs on any machine and knows the chips'
+memory. The very programs of training and sampling are compiled for a described
+topology; what does not fit is the compiler's own verdict. Bytes, FLOPs and
+collectives are read from the result, so recomputation, padding and gathered
+weights are in them.
+"""
+
+import dataclasses
+import os
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import topologies
+from jax.sharding import Mesh
+
+from tooldev_jax.errors import UserError
+from tooldev_jax.parallel.mesh import MeshConfig, make_mesh
+from tooldev_jax.train.compiled import Collective, Instruction, Program
+from tooldev_jax.train.flops import peak_flops
+
+GIB = 2**30
+
+
+@dataclasses.dataclass(frozen=True)
+class Chip:
+  """A chip's published numbers (cloud.google.com/tpu/docs/system-architecture).
+
+  Attributes:
+    memory: bytes of HBM.
+    memory_rate: bytes a second from and to it.
+    link_rate: bytes a second to other chips, all links together.
+  """
+
+  memory: float
+  memory_rate: float
+  link_rate: float
+
+
+CHIPS = {
+  "TPU v4": Chip(32 * GIB, 1228e9, 300e9),
+  "TPU v5 lite": Chip(16 * GIB, 819e9, 200e9),
+  "TPU v5": Chip(95 * GIB, 2765e9, 600e9),
+  "TPU v6 lite": Chip(32 * GIB, 1640e9, 448e9),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Compiled:
+  """A program as the compiler made it; bytes and FLOPs are of one chip.
+
+  Attributes:
+    arguments: (kind, bytes) of what it is given.
+    activations: bytes of temporaries.
+    peak: bytes in use when most are, arguments included; 0 if not told.
+    code: bytes of the program itself.
+    flops: of one run, recomputation included.
+    collectives: by kind.
+  """
+
+  arguments: tuple[tuple[str, float], ...]
+  activations: float
+  peak: float
+  code: float
+  flops: float
+  collectives: tuple[Collective, ...]
+
+  @property
+  def total(self) -> float:
+    """Bytes a chip needs."""
+    given = sum(size for _, size in self.arguments)
+    return given + self.activations + self.code
+
+
+@dataclasses.dataclass(frozen=True)
+class TooBig:
+  """The compiler's verdict that a program does not fit.
+
+  Attributes:
+    used, limit: bytes of HBM; 0 where its message does not say.
+  """
+
+  used: float
+  limit: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Roofline:
+  """Seconds a run takes at the least, by what limits it.
+
+  Attributes:
+    compute: FLOPs at the chip's bfloat16 peak.
+    memory: the arguments read once a pass and the activations written and
+      read once, at the HBM's rate.
+    network: the collectives' results at the rate of all links (an all-reduce
+      moves its bytes twice).
+  """
+
+  compute: float
+  memory: float
+  network: float
+
+  @property
+  def overlapped(self) -> float:
+    """With everything at the same time: the bound."""
+    return max(self.compute, self.memory, self.network)
+
+  @property
+  def apart(self) -> float:
+    """With one after the other."""
+    return self.compute + self.memory + self.network
+
+
+def describe_topology(name: str | None, mesh: MeshConfig) -> Mesh:
+  """A mesh of chips that are not there.
+
+  Args:
+    name: as "v5e:4x4", "v6e:8x8", "v5p:4x4x4" or "v4:4x4x4".
+    mesh: axis sizes.
+
+  Raises:
+    UserError: libtpu is missing or does not know the topology.
+  """
+  os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
+  name = name or ""
+  options = {"chip_config_name": "megacore"} if name.startswith("v4") else {}
+  try:
+    topology = topologies.get_topology_desc(
+      topology_name=name, platform="tpu", **options
+    )
+  except Exception as error:
+    raise UserError(
+      f"topology {name!r} could not be described ({str(error)[:200]}). Names"
+      " are like v5e:4x4, v6e:8x8, v5p:4x4x4 and v4:4x4x4, and"
+      " requirements-tpu.txt must be installed"
+    ) from error
+  return make_mesh(mesh, list(topology.devices))
+
+
+def compile_for(
+  lowered: Any, arguments: Sequence[tuple[str, Any]]
+) -> Compiled | TooBig:
+  """Compiles and reads a program.
+
+  Args:
+    lowered: what `jit(...).lower(...)` gave for shapes on a described mesh.
+    arguments: (kind, tree of ShapeDtypeStruct) that it was lowered for.
+
+  Raises:
+    UnreadableProgramError: some part of the program cannot be counted.
+  """
+  try:
+    executable = lowered.compile()
+  except Exception as error:
+    if "HbmOom" in str(error) or "RESOURCE_EXHAUSTED" in str(error):
+      return _too_big(str(error))
+    raise
+  memory = executable.memory_analysis()
+  program = Program(executable.as_text())
+  return Compiled(
+    arguments=tuple((kind, bytes_per_chip(tree)) for kind, tree in arguments),
+    activations=memory.temp_size_in_bytes
+    + memory.output_size_in_bytes
+    - memory.alias_size_in_bytes,
+    peak=memory.peak_memory_in_bytes,
+    code=memory.generated_code_size_in_bytes,
+    flops=program.flops(splash_flops),
+    collectives=tuple(program.collectives()),
+  )
+
+
+def roofline(compiled: Compiled, device_kind: str, passes: int) -> Roofline:
+  """The bound of a program on a kind of chip.
+
+  Args:
+    compiled: the program.
+    device_kind: of the chips.
+    passes: how often the arguments are read (forward, backward, recomputed).
+  """
+  chip, peak = CHIPS[device_kind], peak_flops(device_kind)
+  assert peak is not None
+  moved = sum(
+    x.bytes * (2 if x.kind == "all-reduce" else 1) for x in compiled.collectives
+  )
+  given = sum(size for _, size in compiled.arguments)
+  return Roofline(
+    compute=compiled.flops / peak,
+    memory=(passes * given + 2 * compiled.activations) / chip.memory_rate,
+    network=moved / chip.link_rate,
+  )
+
+
+def bytes_per_chip(tree: Any) -> float:
+  """Bytes of one chip's part of a tree of ShapeDtypeStruct."""
+  return sum(
+    float(np.prod(x.sharding.shard_shape(x.shape))) * x.dtype.itemsize
+    for x in jax.tree.leaves(tree)
+  )
+
+
+# Matrix products a tile: scores and values forward; backward, scores, values'
+# and weights' gradients for both kernels, and keys' or queries' besides.
+_SPLASH_PRODUCTS = {"fwd": 2, "dkv": 4, "dq": 3}
+
+
+def splash_flops(
+  call: Instruction, operands: Sequence[Instruction]
+) -> float | None:
+  """FLOPs of a splash-attention kernel; None for any other.
+
+  The kernel leaves out the tiles that the causal mask or a window hides, and
+  computes the others whole; segments hide no tile. Its first operand has the
+  shape of its grid of (square) tiles, shrunk where a window hides the rest;
+  its first operand of floats is the queries [..., length, width].
+  """
+  match = re.match(r"splash_m[qh]a_(fwd|dkv|dq)", call.name)
+  if not match:
+    return None
+  grid = sorted(operands[0].shapes[0][1][-2:])
+  floats = [x.shapes[0] for x in operands if "f" in x.shapes[0][0]]
+  *lead, length, width = floats[0][1]
+  tiles = sum(min(row + 1, grid[0]) for row in range(grid[1]))
+  side = length // grid[1]
+  products = _SPLASH_PRODUCTS[match.group(1)]
+  return 2.0 * float(np.prod(lead)) * tiles * side**2 * width * products
+
+
+def _too_big(message: str) -> TooBig:
+  match = re.search(r"[Uu]sed ([\d.]+)([KMG]) of ([\d.]+)([KMG]) hbm", message)
+  if not match:
+    return TooBig(0, 0)
+  scale = {"K": 2**10, "M": 2**20, "G": 2**30}
+  used, used_unit, limit, limit_unit = match.groups()
+  return TooBig(
+    float(used) * scale[used_unit], float(limit) * scale[limit_unit]
+  )

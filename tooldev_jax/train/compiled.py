@@ -1,0 +1,366 @@
+"""What a compiled program does: FLOPs and collectives, loops counted.
+
+XLA's own cost analysis counts a loop's body once, so a model scanned over its
+layers seems to cost one layer. Here the optimised HLO is read as text: each
+matrix product (on TPU a convolution) is counted by its shapes and multiplied
+by the trip counts of the loops around it. Recomputation is in the text, so it
+is counted. Of a conditional's branches the dearest counts.
+
+A loop without a readable trip count, or a kernel of unknown cost, is an error:
+a sum with a hole in it would be a lie.
+"""
+
+import dataclasses
+import functools
+import re
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+_ITEM_BYTES = {
+  "pred": 1, "s4": 0.5, "u4": 0.5, "s8": 1, "u8": 1, "s16": 2, "u16": 2,
+  "s32": 4, "u32": 4, "s64": 8, "u64": 8, "bf16": 2, "f16": 2, "f32": 4,
+  "f64": 8, "f8e4m3fn": 1, "f8e5m2": 1,
+}  # fmt: skip
+COLLECTIVES = (
+  "all-gather",
+  "all-reduce",
+  "reduce-scatter",
+  "all-to-all",
+  "collective-permute",
+)
+# Custom calls that move, hint or wait, and multiply nothing.
+_NO_FLOPS = re.compile(
+  r"AllocateBuffer|AsyncCollective\w+|AssumeGatherIndicesInBound"
+  r"|GatherScatterIndicesBitpacked|Sharding|SPMD\w+|MoveTo\w+|annotate_\w+"
+  r"|ConcatBitcast|X64\w+|TopK|PartialReduce|ApproxTopK|InspectSharding"
+  r"|xla\.sdy\.\w+|BufferAlias|LayoutConstraint|ResultAlias"
+)
+
+
+class UnreadableProgramError(ValueError):
+  """Some part of the program cannot be counted."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Instruction:
+  """One line of HLO text.
+
+  Attributes:
+    name, opcode: of the instruction.
+    shapes: (type, sizes) of its result, several for a tuple.
+    operands: names.
+    attributes: the rest of the line.
+  """
+
+  name: str
+  opcode: str
+  shapes: tuple[tuple[str, tuple[int, ...]], ...]
+  operands: tuple[str, ...]
+  attributes: str
+
+  @property
+  def bytes(self) -> float:
+    """Of the result."""
+    return sum(
+      _ITEM_BYTES.get(kind, 0) * float(np.prod(sizes))
+      for kind, sizes in self.shapes
+    )
+
+  def attribute(self, pattern: str) -> str | None:
+    """First group of a pattern in the attributes; None without a match."""
+    match = re.search(pattern, self.attributes)
+    return match.group(1) if match else None
+
+
+Computation = Mapping[str, Instruction]
+KernelFlops = Callable[[Instruction, Sequence[Instruction]], float | None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Collective:
+  """All collectives of one kind.
+
+  Attributes:
+    kind: of COLLECTIVES.
+    count: how many are run by one chip.
+    bytes: of their results on one chip.
+  """
+
+  kind: str
+  count: int
+  bytes: float
+
+
+class Program:
+  """A compiled program, read from `compiled.as_text()`."""
+
+  def __init__(self, text: str):
+    self._computations, self._entry = _read(text)
+
+  def flops(self, kernel_flops: KernelFlops = lambda call, args: None) -> float:
+    """Of one chip, one run.
+
+    Args:
+      kernel_flops: FLOPs of a Pallas call given its instruction and operands;
+        None if it does not know the kernel.
+
+    Raises:
+      UnreadableProgramError: names what has no countable cost.
+    """
+
+    @functools.cache
+    def total(name: str) -> float:
+      computation = self._computations[name]
+      return sum(of(x, computation) for x in computation.values())
+
+    def of(x: Instruction, inside: Computation) -> float:
+      if x.opcode == "dot":
+        return _dot_flops(x, inside)
+      if x.opcode == "convolution":
+        return _convolution_flops(x, inside)
+      if x.opcode == "custom-call":
+        return self._custom_call_flops(x, inside, kernel_flops)
+      if x.opcode == "while":
+        return self.trips(x, inside) * total(_called(x, "body"))
+      if x.opcode == "conditional":
+        return max(total(name) for name in _branches(x))
+      if x.opcode in ("fusion", "call", "async-start"):
+        return total(_called(x, "calls|to_apply"))
+      return 0.0
+
+    return total(self._entry)
+
+  def collectives(self) -> list[Collective]:
+    """By kind, trip counts included.
+
+    TPU splits a collective into pieces fused with computation; the pieces
+    share a channel, which counts once a trip.
+    """
+    channels: dict[tuple[str, str], tuple[float, float]] = {}
+
+    def visit(name: str, times: float) -> None:
+      computation = self._computations[name]
+      for x in computation.values():
+        kind = x.opcode.removesuffix("-start")
+        if kind in COLLECTIVES:
+          key = (kind, x.attribute(r"channel_id=(\d+)") or x.name)
+          before = channels.get(key, (0, 0))
+          channels[key] = max(before, (times, times * _result_bytes(x)))
+        elif x.opcode == "while":
+          visit(_called(x, "body"), times * self.trips(x, computation))
+        elif x.opcode == "conditional":
+          for branch in _branches(x):
+            visit(branch, times)
+        elif x.opcode in ("fusion", "call", "async-start"):
+          visit(_called(x, "calls|to_apply"), times)
+
+    visit(self._entry, 1)
+    return [
+      Collective(
+        kind,
+        round(sum(n for (k, _), (n, _) in channels.items() if k == kind)),
+        sum(b for (k, _), (_, b) in channels.items() if k == kind),
+      )
+      for kind in COLLECTIVES
+      if any(k == kind for k, _ in channels)
+    ]
+
+  def trips(self, loop: Instruction, inside: Computation) -> int:
+    """How often a while loop's body runs.
+
+    Raises:
+      UnreadableProgramError: it is not a loop from one constant to another.
+    """
+    known = loop.attribute(r'"known_trip_count":\s*\{"n":"(\d+)"\}')
+    if known:
+      return int(known)
+    condition = self._computations[_called(loop, "condition")]
+    test = list(condition.values())[-1]
+    if test.opcode == "compare" and "direction=LT" in test.attributes:
+      counter, limit = (condition[x] for x in test.operands)
+      start = inside.get(loop.operands[0])
+      index = counter.attribute(r"index=(\d+)")
+      if limit.opcode == "constant" and start is not None and index:
+        first = _constant(inside, start.operands[int(index)])
+        last = limit.attribute(r"^\((-?\d+)\)")
+        if first is not None and last is not None:
+          return int(last) - first
+    raise UnreadableProgramError(f"loop {loop.name} has no readable trip count")
+
+  def _custom_call_flops(
+    self, x: Instruction, inside: Computation, kernel_flops: KernelFlops
+  ) -> float:
+    target = x.attribute(r'custom_call_target="([^"]*)"') or ""
+    if _NO_FLOPS.fullmatch(target):
+      return 0.0
+    operands = [inside[name] for name in x.operands]
+    flops = kernel_flops(x, operands)
+    if flops is None:
+      raise UnreadableProgramError(
+        f"custom call {x.name} ({target},"
+        f" {x.attribute(r'op_name=.([^ ]*?).[ }]')}) has no known cost"
+      )
+    return flops
+
+
+def _called(x: Instruction, attribute: str) -> str:
+  name = x.attribute(rf"\b(?:{attribute})=%?([\w.\-]+)")
+  if name is None:
+    raise UnreadableProgramError(f"{x.opcode} {x.name} calls nothing")
+  return name
+
+
+def _branches(x: Instruction) -> list[str]:
+  several = x.attribute(r"branch_computations=\{([^}]*)\}")
+  if several is not None:
+    return [name.strip(" %") for name in several.split(",")]
+  return [_called(x, "true_computation"), _called(x, "false_computation")]
+
+
+def _constant(inside: Computation, name: str) -> int | None:
+  """The integer that a name stands for, through copies."""
+  x = inside.get(name)
+  while x is not None and x.opcode in ("copy", "bitcast"):
+    x = inside.get(x.operands[0])
+  if x is None or x.opcode != "constant":
+    return None
+  value = x.attribute(r"^\((-?\d+)\)")
+  return int(value) if value else None
+
+
+def _result_bytes(x: Instruction) -> float:
+  """Of a collective's result; a start also lists its operands and flags."""
+  if not x.opcode.endswith("-start"):
+    return x.bytes
+  sizes = [Instruction("", "", (s,), (), "").bytes for s in x.shapes]
+  return max(sizes, default=0.0)
+
+
+def _dot_flops(x: Instruction, inside: Computation) -> float:
+  left = inside[x.operands[0]].shapes[0][1]
+  contracting = x.attribute(r"lhs_contracting_dims=\{([\d,]*)\}") or ""
+  depth = np.prod([left[int(d)] for d in contracting.split(",") if d])
+  return 2.0 * float(np.prod(x.shapes[0][1])) * float(depth)
+
+
+def _convolution_flops(x: Instruction, inside: Computation) -> float:
+  """2 FLOPs for every product that is not with padding or a dilation's hole.
+
+  TPU writes batch dimensions of a matrix product as spatial ones, where most
+  places of the window fall into padding and holes.
+  """
+  left, right = (inside[name].shapes[0][1] for name in x.operands[:2])
+  result = x.shapes[0][1]
+  labels = x.attribute(r"dim_labels=(\S+?)(?:,|$)")
+  if labels is None:
+    raise UnreadableProgramError(f"convolution {x.name} has no labels")
+  left_labels, right_labels, out_labels = re.split(r"_|->", labels)
+  size = lambda shape, names, label: shape[names.index(label)]
+  window = x.attribute(r"window=\{([^}]*)\}") or ""
+  spatial = sorted(label for label in out_labels if label.isdigit())
+  places = 1.0
+  for axis, label in enumerate(spatial):
+    places *= _valid_places(
+      size(left, left_labels, label),
+      size(right, right_labels, label),
+      size(result, out_labels, label),
+      _window(window, axis, len(spatial)),
+    )
+  groups = int(x.attribute(r"batch_group_count=(\d+)") or 1)
+  return (
+    2.0
+    * places
+    * size(right, right_labels, "i")
+    * size(result, out_labels, "f")
+    * (size(left, left_labels, "b") // groups)
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Window:
+  """One spatial axis of a convolution's window."""
+
+  stride: int = 1
+  pad: int = 0
+  left_dilate: int = 1
+  right_dilate: int = 1
+  reversal: int = 0
+
+
+def _window(text: str, axis: int, axes: int) -> _Window:
+  """Reads "size=2x3 pad=0_0x1_1 lhs_dilate=1x2" for one axis."""
+  fields = dict(part.split("=") for part in text.split())
+
+  def value(name: str, default: str) -> str:
+    return fields.get(name, "x".join([default] * axes)).split("x")[axis]
+
+  return _Window(
+    stride=int(value("stride", "1")),
+    pad=int(value("pad", "0_0").split("_")[0]),
+    left_dilate=int(value("lhs_dilate", "1")),
+    right_dilate=int(value("rhs_dilate", "1")),
+    reversal=int(value("rhs_reversal", "0")),
+  )
+
+
+def _valid_places(left: int, right: int, out: int, window: _Window) -> int:
+  """Pairs of output place and kernel place that meet a true input."""
+  kernel = np.arange(right)[None, :]
+  at = np.arange(out)[:, None] * window.stride - window.pad
+  at = at + kernel * window.right_dilate
+  whole = (at % window.left_dilate == 0) & (at >= 0)
+  return int((whole & (at // window.left_dilate < left)).sum())
+
+
+_HEADER = re.compile(r"^(ENTRY )?%?([\w.\-]+) \(.*\) -> .*\{$")
+_LINE = re.compile(r"^\s+(?:ROOT )?%?([\w.\-]+) = (.*)$")
+_SHAPE = re.compile(r"([a-z]\w*)\[([\d,]*)\]")
+
+
+def _read(text: str) -> tuple[dict[str, dict[str, Instruction]], str]:
+  """All computations by name, and the name of the entry."""
+  computations: dict[str, dict[str, Instruction]] = {}
+  entry, current = "", None
+  for line in text.splitlines():
+    header = _HEADER.match(line)
+    if header:
+      current = computations.setdefault(header.group(2), {})
+      entry = header.group(2) if header.group(1) else entry
+    elif line.startswith("}"):
+      current = None
+    elif current is not None and (match := _LINE.match(line)):
+      x = _instruction(*match.groups())
+      current[x.name] = x
+  if not entry:
+    raise UnreadableProgramError("the program has no entry")
+  return computations, entry
+
+
+def _instruction(name: str, rest: str) -> Instruction:
+  """Reads `shape opcode(operands), attributes`."""
+  end = _closing(rest, 0) + 1 if rest.startswith("(") else rest.index(" ")
+  shapes = tuple(
+    (kind, tuple(int(d) for d in sizes.split(",") if d))
+    for kind, sizes in _SHAPE.findall(re.sub(r"\{[^{}]*\}", "", rest[:end]))
+  )
+  rest = rest[end:].lstrip()
+  start = rest.index("(")
+  stop = _closing(rest, start)
+  inner = rest[start + 1 : stop]
+  opcode = rest[:start]
+  attributes = rest[stop + 1 :]
+  if opcode == "constant":
+    attributes = f"({inner}){attributes}"
+  operands = tuple(re.findall(r"%([\w.\-]+)", inner))
+  return Instruction(name, opcode, shapes, operands, attributes)
+
+
+def _closing(text: str, start: int) -> int:
+  """Index of the bracket that closes the one at `start`."""
+  depth = 0
+  for i in range(start, len(text)):
+    depth += {"(": 1, ")": -1}.get(text[i], 0)
+    if depth == 0:
+      return i
+  raise UnreadableProgramError(f"unbalanced brackets in {text[:80]!r}")

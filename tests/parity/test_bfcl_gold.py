@@ -8,14 +8,16 @@ import collections
 import importlib
 import json
 import os
+import random
 import sys
 import types
 
 import pytest
 from etils import epath
 
+from tooldev_jax.tools.checks import check_call, check_grounded
 from tooldev_jax.tools.formats import CALL_FORMATS, Turn, get_format
-from tooldev_jax.tools.vocabulary import Call
+from tooldev_jax.tools.vocabulary import Call, Tool
 
 bfcl_eval = pytest.importorskip("bfcl_eval", reason="needs bfcl-eval")
 pytestmark = pytest.mark.parity
@@ -136,6 +138,37 @@ def test_gold_calls_pass_the_official_checker(official):
       failed[row["id"]] = verdict["error_type"]
   assert failed == IMPOSSIBLE
   assert total == 2351
+
+
+def test_gold_calls_fit_their_tools():
+  """All but 21 of 2,351; those contradict their own definitions."""
+  unfit = 0
+  for _, row, _, calls in cases():
+    tools = [Tool.from_json(function) for function in row["function"]]
+    unfit += any(check_call(call, tools) for call in calls)
+  assert unfit == 21
+
+
+def test_gold_arguments_are_grounded_in_their_own_query():
+  """And much less often in the query of another case."""
+  rows = list(cases())
+  queries = [
+    "\n".join(turn["content"] for turns in row["question"] for turn in turns)
+    for _, row, _, _ in rows
+  ]
+  others = random.Random(0).sample(queries, len(queries))
+  ungrounded = collections.Counter()
+  for (_, row, _, calls), query, other in zip(
+    rows, queries, others, strict=True
+  ):
+    tools = {one["name"]: Tool.from_json(one) for one in row["function"]}
+    for call in calls:
+      tool = tools[call.name]
+      ungrounded["own"] += bool(check_grounded(call, tool, query))
+      ungrounded["other"] += bool(check_grounded(call, tool, other))
+      ungrounded["calls"] += 1
+  assert ungrounded["own"] < 0.06 * ungrounded["calls"]
+  assert ungrounded["other"] > 0.9 * ungrounded["calls"]
 
 
 def test_gold_calls_are_read_back_in_every_format():

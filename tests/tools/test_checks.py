@@ -155,6 +155,7 @@ BOOK = tool(
     "note": {"anyOf": [{"type": "string"}, {"type": "null"}]},
     "id": {"anyOf": [{"type": "string"}, {"type": "integer"}]},
     "free": {"type": "object"},
+    "kinds": {"type": "array", "enum": ["a", "b"]},  # meant for its items
     "open": {
       "type": "object",
       "properties": {"a": {"type": "string"}},
@@ -180,7 +181,7 @@ BOOK = tool(
     {"nights": 1, "price": 3, "kind": "hotel", "day": "2024-02-29"},
     {"price": 2.5, "tags": ["a", "b"], "guest": {"name": "Al"}},
     {"note": None, "id": 3, "free": {"x": [1]}, "open": {"a": "", "z": 1}},
-    {"both": {"a": "x", "b": "y"}, "any": [{}]},
+    {"both": {"a": "x", "b": "y"}, "any": [{}], "kinds": ["b", "a"]},
   ],
 )
 def test_calls_that_fit(arguments):
@@ -209,6 +210,7 @@ def test_calls_that_fit(arguments):
       Reason.UNKNOWN_ARGUMENT,
       "/arguments/guest/age",
     ),
+    ({"kinds": ["a", "c"]}, Reason.NOT_IN_ENUM, "/arguments/kinds/1"),
     ({"note": 3}, Reason.WRONG_TYPE, "/arguments/note"),
     ({"id": 0.5}, Reason.NO_ALTERNATIVE, "/arguments/id"),
     ({"open": {"z": "x"}}, Reason.WRONG_TYPE, "/arguments/open/z"),

@@ -256,7 +256,7 @@ def _unknown(
     for part in parts
     if "additionalProperties" in part
   ]
-  listed = any("properties" in part for part in parts)
+  listed = any(part.get("properties") for part in parts)
   top = path == ("arguments",)
   closed = (listed or top or False in extra) and all(
     one is False for one in extra

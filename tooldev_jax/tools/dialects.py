@@ -1,11 +1,11 @@
 """Any schema that tools come with, as JSON Schema 2020-12.
 
-`modernise` rewrites what older or looser dialects say: Python's type names,
-draft 4's boolean `exclusiveMinimum`, draft 7's list of `items`, OpenAPI 3.0's
-`nullable`. It drops identifiers and dialect names, so that `#/…` always means
-the schema itself and nothing is ever looked up elsewhere; `unevaluated…`,
-whose cost has no bound; and `patternProperties`, whose objects then count as
-open.
+`modernise` rewrites what older or looser dialects say: Python's type names, an
+enum beside a list but meant for its items, draft 4's `exclusiveMinimum: true`,
+draft 7's list of `items`, OpenAPI 3.0's `nullable`. It drops identifiers and
+dialect names, so that `#/…` always means the schema itself and nothing is ever
+looked up elsewhere; `unevaluated…`, whose cost has no bound; and
+`patternProperties`, whose objects then count as open.
 """
 
 from collections.abc import Iterator, Mapping
@@ -116,6 +116,7 @@ class _Modernise:
     for bound in ("minimum", "maximum"):
       _exclude(modern, bound)
     _set_type(modern, schema.get("nullable") is True)
+    _move_enum(modern)
     return modern
 
   def _keyword(self, key: str, value: Json, depth: int) -> Json:
@@ -153,3 +154,17 @@ def _set_type(schema: dict[str, Json], nullable: bool) -> None:
     if isinstance(schema.get("enum"), list) and None not in schema["enum"]:
       schema["enum"] = [*schema["enum"], None]
   schema["type"] = sorted(types) if len(types) > 1 else next(iter(types))
+
+
+def _move_enum(schema: dict[str, Json]) -> None:
+  """BFCL and ToolACE write the enum of a list's items beside the list."""
+  values = schema.get("enum")
+  items = schema.get("items", {})
+  if (
+    schema.get("type") == "array"
+    and isinstance(values, list)
+    and isinstance(items, Mapping)
+    and not any(isinstance(value, list) for value in values)
+  ):
+    del schema["enum"]
+    schema["items"] = {"enum": values, **items}

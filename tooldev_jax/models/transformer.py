@@ -24,6 +24,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.ad_checkpoint import checkpoint_name
 
+from tooldev_jax.errors import UserError
 from tooldev_jax.models.config import (
   AttentionSpec,
   DecoderConfig,
@@ -48,6 +49,11 @@ REMAT_POLICIES: dict[str, Callable[..., Any] | None] = {
   # Inputs of every matrix product: only cheap elementwise work is done twice.
   "products": _policies.save_only_these_names(
     "q", "k", "v", "attention", "attention_residuals", "o", "gate", "up"
+  ),
+  # The widest products and attention itself: its four projections, about a
+  # fifth of the weights of a model like Llama 3, are done twice.
+  "wide": _policies.save_only_these_names(
+    "attention", "attention_residuals", "gate", "up"
   ),
   # Attention and what feeds it: the MLP's two wide products are done twice.
   "attention": _policies.save_only_these_names(
@@ -410,6 +416,8 @@ class Decoder(nn.Module):
       `attend` returned for each layer, laid out like `cache`.
     """
     config = self.config
+    if self.partition is not None:
+      _check_heads(config, self.partition)
     has_adapter = self.is_initializing() or "lora" in self.variables
     parts = Parts(
       config,
@@ -466,6 +474,20 @@ class Decoder(nn.Module):
       preferred_element_type=jnp.float32,
     )
     return soft_cap(logits, self.config.final_soft_cap)
+
+
+def _check_heads(config: DecoderConfig, partition: Partition) -> None:
+  """Refuses a mesh that would cut through a head."""
+  for field, axis, heads in (
+    ("num_attention_heads", "act_heads", config.num_heads),
+    ("num_key_value_heads", "act_kv_heads", config.num_kv_heads),
+  ):
+    if heads % partition.ways(axis):
+      raise UserError(
+        f"{field}={heads} cannot be split {partition.ways(axis)} ways by mesh "
+        f"axis {getattr(partition.rules, axis)!r}; choose a size that divides "
+        "it."
+      )
 
 
 def soft_cap(x: jax.Array, cap: float | None) -> jax.Array:

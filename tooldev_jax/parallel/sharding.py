@@ -93,6 +93,12 @@ class Partition:
   mesh: Mesh
   rules: ShardingRules
 
+  def ways(self, axis: str) -> int:
+    """How many pieces an axis of this logical name is split into."""
+    part = getattr(self.rules, axis)
+    names = (part,) if isinstance(part, str) else part or ()
+    return math.prod(self.mesh.shape[name] for name in names)
+
   def sharding(self, axes: Sequence[str | None] = ()) -> NamedSharding:
     """Where an array with these axes lives; no axes: whole everywhere."""
     return NamedSharding(self.mesh, self.rules.spec(axes))
@@ -116,13 +122,12 @@ class Partition:
       name = jax.tree_util.keystr(path, simple=True, separator="/")
       shape = nn.meta.unbox(box).shape
       sharding = self.sharding(box.names)
-      for axis, size, part in zip(box.names, shape, sharding.spec, strict=True):
-        names = (part,) if isinstance(part, str) else part or ()
-        ways = math.prod(self.mesh.shape[x] for x in names)
-        if size % ways:
+      for axis, size in zip(box.names, shape, strict=True):
+        if axis is not None and size % self.ways(axis):
           raise UserError(
-            f"{name} has {axis}={size}, which mesh axes {names} cannot split "
-            f"{ways} ways; choose mesh sizes that divide it."
+            f"{name} has {axis}={size}, which the mesh splits "
+            f"{self.ways(axis)} ways (over {getattr(self.rules, axis)}); "
+            "choose mesh sizes that divide it."
           )
       return sharding
 

@@ -1,5 +1,7 @@
 """Checkpoints: whole or passed over, of this run, and never half a disk."""
 
+import resource
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -113,26 +115,29 @@ def test_a_disk_too_small_is_told_before_anything_is_written(
   full = lambda path: type("Usage", (), {"free": 10})
   with _open(tmp_path / "c") as checkpoints:
     monkeypatch.setattr(checkpoint.shutil, "disk_usage", full)
-    with pytest.raises(DiskFullError, match=r"needs .* MiB and 0\.0 MiB are"):
+    with pytest.raises(DiskFullError, match=r"to be written and 0\.0 MiB are"):
       checkpoints.save(1, _state(1), [1.0])
   assert _steps(tmp_path / "c") == []
 
 
 def test_a_write_that_fails_half_way_is_told_and_leaves_the_last_whole(
-  tmp_path, monkeypatch
+  tmp_path,
 ):
+  """Files above a limit fail to grow, as on a disk that fills up."""
+  big = {**_state(2), "big": jax.random.normal(jax.random.key(0), (1 << 18,))}
+  soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
   with _open(tmp_path / "c") as checkpoints:
-    checkpoints.save(1, _state(1), [1.0], wait=True)
-
-    def no_space(*args, **kwargs):
-      raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(checkpoints._manager, "save", no_space)
-    with pytest.raises(DiskFullError, match="goes on from the last whole"):
-      checkpoints.save(2, _state(2), [1.0, 1.0])
-    monkeypatch.undo()
-    _, losses = checkpoints.restore(_like(_state(0)))
-  assert len(losses) == 1
+    checkpoints.save(1, {**big, "step": jnp.int32(1)}, [1.0], wait=True)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 16, hard))
+    try:
+      with pytest.raises(DiskFullError, match="goes on from the last whole"):
+        checkpoints.save(2, big, [1.0, 1.0], wait=True)
+    finally:
+      resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+  with _open(tmp_path / "c") as checkpoints:
+    state, losses = checkpoints.restore(_like(big))
+  assert len(losses) == 1 and state["step"] == 1
+  assert _steps(tmp_path / "c") == [1]
 
 
 def test_the_checksum_sees_every_bit_and_where_it_is():

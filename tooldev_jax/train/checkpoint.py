@@ -166,9 +166,14 @@ class Checkpoints:
   def __enter__(self) -> "Checkpoints":
     return self
 
-  def __exit__(self, *_: object) -> None:
+  def __exit__(self, kind: object, *_: object) -> None:
     """Lets go of the folder once nothing is being written any more."""
-    self._manager.close()
+    try:
+      self._manager.close()
+    except Exception as error:
+      # What ended the run is worth more than what followed from it.
+      if kind is None:
+        raise self._explained(error, None) from error
 
   def _try_restore(
     self, step: int, like: Any
@@ -202,21 +207,17 @@ class Checkpoints:
     """Refuses before writing when it is plain that it cannot fit."""
     if "://" in str(self._folder):
       return
-    need, free = _bytes(arrays), shutil.disk_usage(self._folder).free
-    if need > free:
-      raise DiskFullError(_no_space(self._folder, need, free))
+    need = _bytes(arrays)
+    if need > shutil.disk_usage(self._folder).free:
+      raise disk_full(self._folder, need)
 
   def _explained(
     self, error: Exception, arrays: Mapping[str, jax.Array] | None
   ) -> Exception:
     """DiskFullError if that is what `error` is about, else `error`."""
-    text = f"{error}"
-    signs = ("No space left", "RESOURCE_EXHAUSTED", "File too large", "quota")
-    if not any(sign in text for sign in signs):
+    if not is_disk_full(error):
       return error
-    need = _bytes(arrays) if arrays else 0
-    free = shutil.disk_usage(self._folder).free
-    return DiskFullError(_no_space(self._folder, need, free))
+    return disk_full(self._folder, _bytes(arrays) if arrays else 0)
 
 
 def check_identity(
@@ -284,11 +285,26 @@ def _bytes(arrays: Mapping[str, jax.Array]) -> int:
   return sum(x.size * x.dtype.itemsize for x in arrays.values())
 
 
-def _no_space(folder: epath.Path, need: int, free: int) -> str:
-  return (
-    f"no space for a checkpoint in {folder}: it needs {need / 2**20:,.1f} MiB"
-    f" and {free / 2**20:,.1f} MiB are free. Make room and run the same command"
-    " again: it goes on from the last whole checkpoint."
+def is_disk_full(error: Exception) -> bool:
+  """Whether an error, Python's or the storage's, is about space."""
+  signs = ("No space left", "File too large", "quota exceeded")
+  return any(sign in str(error) for sign in signs)
+
+
+def disk_full(folder: epath.Path, need: int) -> DiskFullError:
+  """The error that tells what is missing.
+
+  Args:
+    folder: that does not take any more.
+    need: bytes that were to be written; 0 if that is not known.
+  """
+  wanted = (
+    f"{need / 2**20:,.1f} MiB are to be written" if need else "it is full"
+  )
+  free = shutil.disk_usage(folder).free / 2**20
+  return DiskFullError(
+    f"no space in {folder}: {wanted} and {free:,.1f} MiB are free. Make room"
+    " and run the same command again: it goes on from the last whole checkpoint"
   )
 
 

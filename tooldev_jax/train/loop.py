@@ -33,7 +33,13 @@ from tooldev_jax.models.config import DecoderConfig
 from tooldev_jax.models.lora import LoraConfig
 from tooldev_jax.parallel import processes
 from tooldev_jax.parallel.sharding import TRAIN_RULES, ShardingRules
-from tooldev_jax.train.checkpoint import Checkpoints, checksum, named_leaves
+from tooldev_jax.train.checkpoint import (
+  Checkpoints,
+  checksum,
+  disk_full,
+  is_disk_full,
+  named_leaves,
+)
 from tooldev_jax.train.config import TrainConfig, profile_range
 from tooldev_jax.train.feed import Arrays, Feed, TrainData
 from tooldev_jax.train.metrics import Reporter, StepReport
@@ -149,7 +155,13 @@ def fit(
   finished = read_result(folder, identity, step.state.trained)
   if finished is not None:
     return finished
-  return _Run(folder, name, identity, step, config, data).train(frozen, initial)
+  run = _Run(folder, name, identity, step, config, data)
+  try:
+    return run.train(frozen, initial)
+  except OSError as error:
+    if is_disk_full(error):
+      raise disk_full(folder, 0) from error
+    raise
 
 
 class _Run:

@@ -58,6 +58,20 @@ def test_bootstrap_chunks_do_not_change_the_figures(monkeypatch):
   assert intervals.mean(values, seed=3) == whole
 
 
+@pytest.mark.parametrize("n", [1, 7, 200])
+def test_alike_examples_still_have_an_interval(n):
+  for value, successes in ((0.0, 0), (1.0, n)):
+    found = intervals.mean([value] * n)
+    wilson = intervals.proportion(successes, n)
+    assert (found.low, found.high) == pytest.approx((wilson.low, wilson.high))
+  found = intervals.mean([0.5] * n)
+  assert 0 <= found.low < 0.5 < found.high <= 1
+  unchanged = intervals.compare([1.0] * n, [1.0] * n)
+  unseen = intervals.proportion(0, n).high
+  assert unchanged.delta.value == 0.0
+  assert (unchanged.delta.low, unchanged.delta.high) == (-unseen, unseen)
+
+
 def test_there_is_no_mean_of_nothing():
   with pytest.raises(ValueError, match="no mean"):
     intervals.mean([])

@@ -249,6 +249,20 @@ def test_every_bar_of_the_fates_is_as_long_as_its_count():
     assert float(bar.get("width")) == pytest.approx(count * scale, abs=0.2)
 
 
+def test_a_round_that_kept_nothing_does_not_wear_the_colour_of_kept():
+  run = RunSummary("t", {}, (), (RoundSummary("round 1", {"no_majority": 3}),))
+  drawn = plots.fates_by_round(run)
+  assert 'class="bar s1"' in drawn and 'class="bar s0"' not in drawn
+  shown = {row.cells[0]: row.cells[1] for row in run_tables.fates(run).rows}
+  assert shown == {"kept": "0", "no majority": "3"}
+
+
+def test_a_single_loss_is_a_dot():
+  stage = StageSummary("short", loss_steps=(1,), losses=(2.0,))
+  drawn = plots.losses(RunSummary("t", {}, (stage,)))
+  assert "<circle" in drawn and "<polyline" not in drawn
+
+
 def test_histogram_counts_every_share_once():
   shares = [0.0, 0.125, 0.2, 3 / 8, 0.375000000001, 1.0]
   counts = plots._histogram(shares)

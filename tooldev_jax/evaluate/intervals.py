@@ -2,9 +2,11 @@
 
 Proportions get Wilson's interval (E. B. Wilson 1927; it stays inside [0, 1]
 and is honest at 0 of n). Means of other per-example figures get a seeded
-percentile bootstrap over examples. Two sets of outputs on the same items are
-compared item by item: an exact McNemar test for yes/no figures, and a paired
-bootstrap interval for the difference of any figure.
+percentile bootstrap over examples; where all examples agree it would have no
+width, and Wilson's bound on what n alike examples can have missed stands in.
+Two sets of outputs on the same items are compared item by item: an exact
+McNemar test for yes/no figures, and a paired bootstrap interval for the
+difference of any figure.
 """
 
 import dataclasses
@@ -77,12 +79,17 @@ def _resampled_means(values_NxM: np.ndarray, seed: int) -> np.ndarray:
   return means
 
 
-def means(values_NxM: np.ndarray, seed: int = 0) -> list[Figure]:
+def means(
+  values_NxM: np.ndarray,
+  seed: int = 0,
+  bounds: tuple[float, float] = (0.0, 1.0),
+) -> list[Figure]:
   """Column means with seeded percentile-bootstrap 95 % intervals.
 
   Args:
     values_NxM: M per-example figures of N examples.
     seed: seed of the resampling, which all columns share.
+    bounds: least and most that a figure can be.
 
   Returns:
     M figures.
@@ -95,6 +102,11 @@ def means(values_NxM: np.ndarray, seed: int = 0) -> list[Figure]:
     raise ValueError("no mean of no items")
   resampled = _resampled_means(values_NxM, seed)
   low, high = np.quantile(resampled, [0.025, 0.975], axis=0)
+  # Of n alike examples, this share of others may still have gone unseen.
+  unseen = proportion(0, len(values_NxM)).high
+  alike = values_NxM.min(axis=0) == values_NxM.max(axis=0)
+  low = np.where(alike, np.maximum(low - unseen, bounds[0]), low)
+  high = np.where(alike, np.minimum(high + unseen, bounds[1]), high)
   # The sum is exact in any order, so equal inputs give equal bytes.
   return [
     Figure(
@@ -174,7 +186,7 @@ def compare(
   before_N = np.asarray(before, np.float64)
   after_N = np.asarray(after, np.float64)
   change = after_N - before_N
-  delta = mean(change.tolist(), seed)
+  (delta,) = means(change.reshape(-1, 1), seed, bounds=(-1.0, 1.0))
   gained, lost = int((change > 0).sum()), int((change < 0).sum())
   n = len(before_N)
   return Comparison(

@@ -66,8 +66,8 @@ def fates_by_round(summary: RunSummary) -> str | None:
   rounds = [r for r in summary.rounds if r.queries]
   if not rounds:
     return None
-  names = list(dict.fromkeys(name for r in rounds for name in r.fates))
-  names.sort(key=lambda name: name != "kept")  # "kept" first, order else kept
+  # "kept" comes first and has the first colour, even if nothing was kept.
+  names = list(dict.fromkeys(["kept", *(n for r in rounds for n in r.fates)]))
   bar, gap = 30, 18
   height = len(rounds) * (bar + gap) + gap + _BOTTOM
   plot = _Plot("Queries by round: kept, and dropped by reason", height)
@@ -240,7 +240,12 @@ class _Plot:
 
   def line(self, points: Sequence[tuple[float, float]], series: int) -> None:
     text = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-    if points:
+    if len(points) == 1:
+      ((x, y),) = points
+      self.add(
+        f'<circle class="mark s{series}" cx="{x:.1f}" cy="{y:.1f}" r="3"/>'
+      )
+    elif points:
       self.add(f'<polyline class="line s{series}" points="{text}"/>')
 
   def whisker(self, x: float, found: Figure, series: int, hollow: bool) -> None:

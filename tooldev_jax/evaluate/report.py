@@ -140,7 +140,7 @@ def _safe(text: str) -> str:
 
 def _header(summary: RunSummary) -> str:
   items = "".join(
-    f"<li><b>{_safe(value)}</b><span>{_safe(what)}</span></li>"
+    f"<li><b>{_tied(value)}</b><span>{_tied(what)}</span></li>"
     for value, what in headline(summary)
   )
   facts = list(summary.facts.items())[:4]
@@ -150,6 +150,11 @@ def _header(summary: RunSummary) -> str:
     + (f'<p class="lead">{lead}</p>' if lead else "")
     + (f'<ul class="headline">{items}</ul>' if items else "")
   )
+
+
+def _tied(text: str) -> str:
+  """Safe text that does not break before a per-cent sign."""
+  return _safe(text).replace(" %", "&nbsp;%")
 
 
 def _draw(made: Table | str) -> str:

@@ -62,7 +62,9 @@ def rounds(summary: RunSummary) -> Table | None:
       columns,
       tuple(rows),
       "Label precision: share of self-made labels whose values are exactly"
-      " gold's; gold of these queries is opened by evaluation only.",
+      " gold's; gold of these queries is opened by evaluation only."
+      if any(r.labels for r in summary.rounds)
+      else "",
       (len(columns) - 1,),
     )
   )
@@ -73,7 +75,7 @@ def fates(summary: RunSummary) -> Table | None:
   return _counts(
     summary,
     "Kept and dropped, by reason",
-    [r.fates for r in summary.rounds],
+    [{"kept": r.kept, **r.fates} for r in summary.rounds],
     "Each query counts once.",
   )
 

@@ -2,15 +2,19 @@
 
 `python -m tests.tools.fuzz_parsers --count=100000` prints, for each format,
 how the strings ended, and fails on the first error other than `ParseError`.
+Then it prints the slowest of the hostile texts and of random mixtures of what
+parsers look for, 64 KB each, in milliseconds of CPU.
 The seed makes a run repeatable; CI runs a shorter one (`test_formats.py`).
 """
 
 import argparse
 import collections
+import contextlib
 import random
 import time
+from collections.abc import Iterable, Iterator
 
-from tests.tools.hostile_texts import MARKS
+from tests.tools.hostile_texts import MARKS, hostile_texts
 from tooldev_jax.tools.formats import (
   CALL_FORMATS,
   CallFormat,
@@ -25,6 +29,7 @@ _CALLS = (
   (Call("Get Fighter", {"first name": 'Al "B" \\ [x]\n', "class": -1e-7}),),
   (Call("odd (name)", {"a=b": {"c": [[], {}]}, "é": "\ud83d\U0001f600"}),),
 )
+_SIZE = 64 * 1024
 _TEXTS = ("", "Sure:", "<think>hm</think>", "See [1] (p. 4).\nThen:")
 
 
@@ -75,6 +80,29 @@ def fuzz(call_format: CallFormat, count: int, seed: int) -> collections.Counter:
   return outcomes
 
 
+def mixtures(count: int, size: int, seed: int) -> Iterator[tuple[str, str]]:
+  """Yields (name, text): few different marks, in random order, many times."""
+  rng = random.Random(f"mixtures {seed}")
+  for index in range(count):
+    marks = rng.sample(MARKS, rng.randint(2, 5))
+    text = "".join(rng.choices(marks, k=size))
+    yield f"mixture {index} of {marks}", text[:size]
+
+
+def slowest(call_format: CallFormat, texts: Iterable[tuple[str, str]]):
+  """The (CPU seconds, name) of the text that takes longest."""
+  worst = (0.0, "")
+  for name, text in texts:
+    times = []
+    for _ in range(2):  # The lesser of two: caches and neighbours disturb.
+      start = time.process_time()
+      with contextlib.suppress(ParseError):
+        call_format.parse(text)
+      times.append(time.process_time() - start)
+    worst = max(worst, (min(times), name))
+  return worst
+
+
 def main() -> None:
   parser = argparse.ArgumentParser(description=__doc__)
   parser.add_argument("--count", type=int, default=100_000)
@@ -87,6 +115,12 @@ def main() -> None:
     print(f"{call_format.name}: {options.count} strings, {seconds:.0f} s")
     for outcome, number in outcomes.most_common():
       print(f"  {number:7d} {outcome}")
+    for texts in (
+      hostile_texts(_SIZE),
+      mixtures(options.count // 200, _SIZE, options.seed),
+    ):
+      seconds, name = slowest(call_format, texts)
+      print(f"  {1000 * seconds:5.1f} ms at most: {name[:60]}")
 
 
 if __name__ == "__main__":

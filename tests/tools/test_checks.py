@@ -49,6 +49,8 @@ CITY = {"type": "string", "description": "A city."}
         }
       }
     ),
+    tool({"a": {"type": "List[int], optional", "description": "x"}}),
+    tool({"a": {"type": "Optional[str]", "description": "x"}}),
     Tool("Get Fighter (UFC)", "Gets.", {"type": "dict", "properties": {}}),
   ],
 )
@@ -300,4 +302,31 @@ def test_recursive_definitions_are_checked_at_every_level():
   assert where(check_call(Call("f", {"list": bad}), [definition])) == {
     (Reason.WRONG_TYPE, "/arguments/list/next/next/value"),
     (Reason.UNKNOWN_ARGUMENT, "/arguments/list/next/next/valu"),
+  }
+
+
+def test_depth_is_bounded():
+  def nested(depth):
+    schema = CITY
+    for _ in range(depth):
+      schema = {"description": "x", "type": "array", "items": schema}
+    return tool({"a": schema})
+
+  assert check_tool(nested(30)) == ()
+  for depth in (40, 400):
+    assert where(check_tool(nested(depth))) == {
+      (Reason.TOO_LARGE, "/parameters")
+    }
+
+
+def test_new_keywords_are_judged_too():
+  broken = {
+    "prefixItems": {},
+    "dependentRequired": {"a": 1},
+    "$defs": {"a": {"type": 3}},
+  }
+  assert where(check_tool(tool({}, **broken))) == {
+    (Reason.BAD_SCHEMA, "/parameters/prefixItems"),
+    (Reason.BAD_SCHEMA, "/parameters/dependentRequired/a"),
+    (Reason.BAD_SCHEMA, "/parameters/$defs/a/type"),
   }

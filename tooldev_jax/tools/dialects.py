@@ -16,7 +16,7 @@ from tooldev_jax.tools.jsontext import Json
 from tooldev_jax.tools.schemas import Schema
 
 MAX_NODES = 5000
-MAX_DEPTH = 64
+MAX_DEPTH = 32
 
 NAMED = ("properties", "$defs", "definitions", "dependentSchemas")
 LISTED = ("allOf", "anyOf", "oneOf", "prefixItems")

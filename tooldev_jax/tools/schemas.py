@@ -38,6 +38,7 @@ TYPE_ALIASES: Mapping[str, str | None] = {
   "arraylist": "array",
   "none": "null",
   "any": None,
+  "union": None,
 }
 
 _MAX_REFERENCES = 32
@@ -49,14 +50,21 @@ Schema = Mapping[str, Json]
 def json_type(name: str) -> str | None:
   """The JSON Schema type that `name` means.
 
+  Of Python's annotations, as xLAM writes them, the outermost type counts:
+  `List[int], optional` is an array, `Optional[str]` a string, and a `Union`
+  means anything.
+
   Returns:
     One of `JSON_TYPES`; None for a name that means anything.
 
   Raises:
     KeyError: the name is not known.
   """
-  lowered = name.strip().lower()
-  return lowered if lowered in JSON_TYPES else TYPE_ALIASES[lowered]
+  lowered = name.strip().lower().removesuffix("optional").rstrip(" ,")
+  outer, bracket, inner = lowered.partition("[")
+  if outer == "optional" and bracket:
+    return json_type(inner.removesuffix("]"))
+  return outer if outer in JSON_TYPES else TYPE_ALIASES[outer]
 
 
 def types_of(schema: Schema) -> frozenset[str]:

@@ -16,6 +16,7 @@ import functools
 import ipaddress
 import itertools
 import re
+import sys
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -29,7 +30,6 @@ from tooldev_jax.tools.schemas import Schema
 
 MAX_KEYWORDS = 10_000  # evaluated in one check: about 0.3 s
 MAX_ERRORS = 100  # told of one value
-_NO_FORMATS = jsonschema.FormatChecker(formats=())
 
 
 class GivenUp(Exception):
@@ -65,7 +65,8 @@ def errors_of(
 
 def schema_errors(schema: Schema) -> tuple[ValidationError, ...]:
   """What the meta-schema finds wrong with a modern `schema`."""
-  return tuple(_META.iter_errors(schema))
+  meter = _Meter(_META, limit=sys.maxsize)  # `modernise` bounds the schema.
+  return tuple(_VALIDATOR(_META, format_checker=meter).iter_errors(schema))
 
 
 class _TooMany(Exception):
@@ -79,16 +80,16 @@ class _Meter(jsonschema.FormatChecker):
   the one thing of ours that it hands on, so these live here.
   """
 
-  def __init__(self, root: Schema) -> None:
+  def __init__(self, root: Schema, limit: int = MAX_KEYWORDS) -> None:
     super().__init__(formats=())
     self.root = root
     self.checkers = _FORMATS
-    self.keywords_left = MAX_KEYWORDS
+    self.keywords_left = limit
 
   def count(self) -> None:
     self.keywords_left -= 1
     if self.keywords_left < 0:
-      raise _TooMany(f"more than {MAX_KEYWORDS} keywords to evaluate")
+      raise _TooMany("too many keywords to evaluate")
 
 
 _Keyword = Callable[..., Iterator[ValidationError] | None]
@@ -200,6 +201,30 @@ _VALIDATOR = jsonschema.validators.extend(
     "integer", _is_integer
   ),
 )
-_META = jsonschema.Draft202012Validator(
-  jsonschema.Draft202012Validator.META_SCHEMA, format_checker=_NO_FORMATS
-)
+
+
+def _meta_schema() -> Schema:
+  """The meta-schema of draft 7, with what 2020-12 added since.
+
+  The one of 2020-12 is spread over eight documents joined by dynamic
+  references, and takes seven times as long for the same verdicts.
+  """
+  draft7 = jsonschema.Draft7Validator.META_SCHEMA
+  schema = {"$ref": "#"}
+  named = {"type": "object", "additionalProperties": schema}
+  count = {"$ref": "#/definitions/nonNegativeInteger"}
+  texts = {"$ref": "#/definitions/stringArray"}
+  new = {
+    "$defs": named,
+    "dependentSchemas": named,
+    "dependentRequired": {"type": "object", "additionalProperties": texts},
+    "items": schema,
+    "prefixItems": {"$ref": "#/definitions/schemaArray"},
+    "minContains": count,
+    "maxContains": count,
+  }
+  kept = {key: draft7[key] for key in ("definitions", "type")}
+  return {**kept, "properties": {**draft7["properties"], **new}}
+
+
+_META = _meta_schema()

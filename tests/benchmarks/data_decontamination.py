@@ -1,4 +1,6 @@
-"""What SGD shares with BFCL Live: python -m tests.benchmarks.data_decontamination
+"""What SGD shares with BFCL Live.
+
+    python -m tests.benchmarks.data_decontamination [--out=file.json]
 
 The design notes give 828 of 2,251 Live entries with an SGD tool name and 144
 with an exact SGD utterance. The first is found exactly. The second depends on

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tests.data.test_encoding import _EXAMPLE, _TALK
+from tooldev_jax import errors
 from tooldev_jax.data import encoding, loader, prepare, views
 from tooldev_jax.tools.vocabulary import Example, Message
 
@@ -107,3 +108,18 @@ def test_river_runs_from_examples_to_batches(encoder):
     int((batch["target_weights"] > 0).sum()) for batch in data.iterate()
   )
   assert trained == found.report()["trained_tokens"]
+
+
+def test_dialogues_can_be_split_into_turns(encoder, chat_tokenizers):
+  split = dataclasses.replace(_CONFIG, split_turns=True)
+  found = prepare.prepare([_TALK], encoder, split)
+  kinds = [(s.example_id, s.kind) for s in found.encoded]
+  assert kinds == [
+    ("e2#1", "adaption"), ("e2#1", "generation"), ("e2#1", "invocation"),
+    ("e2#3", "adaption"), ("e2#3", "invocation"),
+    ("e2", "adaption"), ("e2", "generation"), ("e2", "invocation"),
+  ]  # fmt: skip
+  every = encoding.EncodeOptions(turns="all")
+  twice = encoding.Encoder(chat_tokenizers["qwen25"], "pythonic", every)
+  with pytest.raises(errors.UserError, match='turns = "last"'):
+    prepare.prepare([_TALK], twice, split)

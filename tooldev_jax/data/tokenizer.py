@@ -137,6 +137,13 @@ class ChatTokenizer:
     silent = {*self.stop_token_ids, self.pad_id}
     while ids and ids[-1] in silent:
       ids.pop()
+    return self.decode_exact(ids)
+
+  def decode_exact(self, ids: Sequence[int]) -> str:
+    """Text of all ids, control tokens included.
+
+    Ids beyond the vocabulary, which padded heads can produce, are no text.
+    """
     known = [i for i in ids if i < self.vocab_size]
     return self._hf.backend_tokenizer.decode(known, skip_special_tokens=False)
 

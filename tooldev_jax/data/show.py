@@ -1,0 +1,150 @@
+"""Shows what is really trained, in colour.
+
+It reads batches, not views: what is printed is decoded from the arrays that a
+training step gets, so a wrong mask or a leaking segment can be seen.
+"""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+import rich.console
+import rich.rule
+import rich.text
+
+from tooldev_jax.data import encoding, loader, tokenizer
+
+_PROMPT = "dim"
+_TRAINED = "bold green"
+_CONTROL = "magenta"
+_TRAINED_CONTROL = "bold black on green"
+
+
+def show(
+  console: rich.console.Console,
+  data: loader.TrainData,
+  chat: tokenizer.ChatTokenizer,
+  count: int,
+) -> None:
+  """Prints the first `count` streams of the first step, and the counts.
+
+  Args:
+    console: where to print.
+    data: of a training stage.
+    chat: the checkpoint's tokenizer.
+    count: streams to print.
+  """
+  console.print(_legend())
+  shown = 0
+  for row, members in _rows(data):
+    console.print(_row_line(row, members, data))
+    for segment, stream in enumerate(members, start=1):
+      if shown == count:
+        break
+      console.print(_border(segment, stream))
+      console.print(stream_text(row, segment, chat), soft_wrap=True)
+      shown += 1
+    if shown == count:
+      break
+  console.print(rich.rule.Rule(style="cyan"))
+  console.print(_totals(data))
+
+
+def stream_text(
+  row: Mapping[str, np.ndarray], segment: int, chat: tokenizer.ChatTokenizer
+) -> rich.text.Text:
+  """One segment of a row: prompt dim, trained tokens green, control marked.
+
+  Args:
+    row: fields of a batch at one row, [T] and [C].
+    segment: number of the segment, from 1.
+    chat: decodes.
+  """
+  at = np.flatnonzero(row["segment_ids"] == segment)
+  trained = np.zeros(len(row["tokens"]), np.bool_)
+  weighted = row["target_weights"] > 0
+  trained[row["target_positions"][weighted] + 1] = True
+  text = rich.text.Text()
+  controls = set(chat.control.ids.values())
+  for is_trained, is_control, ids in _runs(
+    row["tokens"], trained, controls, at
+  ):
+    style = {
+      (False, False): _PROMPT,
+      (False, True): _CONTROL,
+      (True, False): _TRAINED,
+      (True, True): _TRAINED_CONTROL,
+    }[is_trained, is_control]
+    text.append(chat.decode_exact(ids), style=style)
+  return text
+
+
+def _runs(
+  tokens: np.ndarray, trained: np.ndarray, controls: set[int], at: np.ndarray
+) -> Iterator[tuple[bool, bool, list[int]]]:
+  """Unbroken runs of tokens that are (trained, control) alike."""
+  kind, ids = None, []
+  for i in at.tolist():
+    this = (bool(trained[i]), int(tokens[i]) in controls)
+    if this != kind and ids:
+      yield (*kind, ids)
+      ids = []
+    kind = this
+    ids.append(int(tokens[i]))
+  if ids:
+    yield (*kind, ids)
+
+
+def _rows(
+  data: loader.TrainData,
+) -> Iterator[tuple[Mapping[str, np.ndarray], list[encoding.Encoded]]]:
+  """Rows of the first step with their streams; empty rows are left out."""
+  batch = data.batch(0)
+  flat = {key: x.reshape(-1, x.shape[-1]) for key, x in batch.items()}
+  for i, members in enumerate(data.streams_of(0)):
+    yield {key: x[i] for key, x in flat.items()}, members
+
+
+def _legend() -> rich.text.Text:
+  return rich.text.Text.assemble(
+    ("prompt", _PROMPT), "  ", ("trained", _TRAINED), "  ",
+    ("control token", _CONTROL), "  ",
+    ("trained control token", _TRAINED_CONTROL),
+  )  # fmt: skip
+
+
+def _row_line(
+  row: Mapping[str, np.ndarray],
+  members: list[encoding.Encoded],
+  data: loader.TrainData,
+) -> rich.rule.Rule:
+  used = int((row["segment_ids"] > 0).sum())
+  targets = int((row["target_weights"] > 0).sum())
+  return rich.rule.Rule(
+    f"row of {data.config.row_length}: {len(members)} streams, {used} tokens, "
+    f"{targets} of {data.report.max_targets} targets",
+    style="cyan",
+  )
+
+
+def _border(segment: int, stream: encoding.Encoded) -> rich.rule.Rule:
+  dropped = (
+    f", {stream.dropped_tools} tools dropped" if stream.dropped_tools else ""
+  )
+  return rich.rule.Rule(
+    f"segment {segment}: {stream.kind} {stream.example_id}, "
+    f"{len(stream.tokens)} tokens, {stream.num_trained} trained, "
+    f"weight {stream.weight:g}{dropped}",
+    align="left",
+    style="yellow",
+  )
+
+
+def _totals(data: loader.TrainData) -> str:
+  report = data.report
+  return (
+    f"{report.examples} streams, {report.tokens} tokens "
+    f"({report.trained_share:.1%} trained), {report.rows} rows, "
+    f"padding {report.padding_share:.1%}; {data.num_steps} steps of "
+    f"{report.rows_per_step} rows, about {report.examples_per_step:.0f} "
+    "streams"
+  )

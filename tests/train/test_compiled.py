@@ -33,7 +33,10 @@ HloModule jit_run, is_scheduled=true
   %g = bf16[16,16]{1,0} all-gather(%f), channel_id=3, dimensions={0}
   %h = bf16[16,16]{1,0} all-gather(%f), channel_id=3, dimensions={0}
   %r = f32[4]{0} all-reduce(%f), channel_id=4, to_apply=%add
-  ROOT %out = (s32[], bf16[8,4]{1,0}) tuple(%i, %x)
+  %one = s32[]{:T(128)} constant(1)
+  %kept = s32[]{:T(128)} copy(%i)
+  %next = s32[]{:T(128)} add(%kept, %one)
+  ROOT %out = (s32[], bf16[8,4]{1,0}) tuple(%next, %x)
 }
 
 %condition (arg.1: (s32[], bf16[8,4])) -> pred[] {
@@ -73,6 +76,12 @@ def test_collectives_count_each_time_and_each_channel_once():
   assert (found["all-reduce"].count, found["all-reduce"].bytes) == (7, 7 * 16)
 
 
+def test_an_unrolled_loop_counts_in_its_own_steps():
+  text = TPU.replace("%one = s32[]{:T(128)} constant(1)",
+                     "%one = s32[]{:T(128)} constant(2)")  # fmt: skip
+  assert Program(text).flops() == 4 * 2 * 8 * 4 * 16
+
+
 def test_a_loop_of_unknown_length_is_an_error():
   text = TPU.replace("direction=LT", "direction=NE")
   with pytest.raises(UnreadableProgramError, match="loop has no readable"):
@@ -80,10 +89,15 @@ def test_a_loop_of_unknown_length_is_an_error():
 
 
 KERNEL = """\
+HloModule kernel
+
 ENTRY %main (a: bf16[2,4,2048,128]) -> bf16[2,4,2048,128] {
   %grid = s8[1,4,4]{2,1,0} parameter(1)
   %q = bf16[2,4,2048,128]{3,2,1,0} parameter(0)
-  ROOT %NAME.1 = (f32[2,128]{1,0}, bf16[2,4,2048,128]{3,2,1,0}) custom-call(%grid, %q), custom_call_target="tpu_custom_call", metadata={op_name="a/b/pallas_call"}
+  %NAME.1 = (f32[2,128]{1,0}, bf16[2,4,2048,128]{3,2,1,0}) custom-call(%grid, %q), custom_call_target="tpu_custom_call", frontend_attributes={kernel_metadata={
+"xprof_metadata":"{\\"block_q\\": 512}"
+}}, metadata={op_name="a/b/pallas_call"}
+  ROOT %NAME.2 = (f32[2,128]{1,0}, bf16[2,4,2048,128]{3,2,1,0}) custom-call(%grid, %q), custom_call_target="tpu_custom_call", metadata={op_name="a/b/pallas_call"}
 }
 """  # noqa: E501
 
@@ -96,7 +110,8 @@ def test_splash_counts_the_tiles_it_computes(kernel, products):
   tile = 2 * 512 * 512 * 128
   heads, tiles = 2 * 4, 1 + 2 + 3 + 4
   got = Program(text).flops(splash_flops)
-  assert got == heads * tiles * tile * products
+  # Two calls; the lines of the first one's metadata end nothing.
+  assert got == 2 * heads * tiles * tile * products
 
 
 def test_a_kernel_of_unknown_cost_is_an_error_not_a_zero():

@@ -176,16 +176,18 @@ class Program:
     if known:
       return int(known)
     condition = self._computations[_called(loop, "condition")]
+    body = self._computations[_called(loop, "body")]
     test = list(condition.values())[-1]
     if test.opcode == "compare" and "direction=LT" in test.attributes:
       counter, limit = (condition[x] for x in test.operands)
+      index = int(counter.attribute(r"index=(\d+)") or -1)
       start = inside.get(loop.operands[0])
-      index = counter.attribute(r"index=(\d+)")
-      if limit.opcode == "constant" and start is not None and index:
-        first = _constant(inside, start.operands[int(index)])
-        last = limit.attribute(r"^\((-?\d+)\)")
-        if first is not None and last is not None:
-          return int(last) - first
+      if start is not None and start.opcode == "tuple" and index >= 0:
+        first = _constant(inside, start.operands[index])
+        last = _constant(condition, limit.name)
+        step = _increment(body, index)
+        if first is not None and last is not None and step:
+          return -(-(last - first) // step)
     raise UnreadableProgramError(f"loop {loop.name} has no readable trip count")
 
   def _custom_call_flops(
@@ -227,6 +229,29 @@ def _constant(inside: Computation, name: str) -> int | None:
     return None
   value = x.attribute(r"^\((-?\d+)\)")
   return int(value) if value else None
+
+
+def _increment(body: Computation, index: int) -> int | None:
+  """What a loop's body adds to element `index` of its tuple.
+
+  Not always 1: the compiler unrolls the loops it makes of collectives.
+  """
+  root = list(body.values())[-1]
+  total = 0
+  x = body.get(root.operands[index]) if root.opcode == "tuple" else None
+  while x is not None and x.opcode in ("add", "copy", "bitcast"):
+    if x.opcode == "add":
+      values = [_constant(body, name) for name in x.operands]
+      if values[1] is None:
+        x = dataclasses.replace(x, operands=x.operands[::-1])
+        values.reverse()
+      if values[1] is None:
+        return None
+      total += values[1]
+    x = body.get(x.operands[0])
+  if x is None or x.opcode != "get-tuple-element":
+    return None
+  return total if x.attribute(r"index=(\d+)") == str(index) else None
 
 
 def _result_bytes(x: Instruction) -> float:
@@ -319,7 +344,11 @@ _SHAPE = re.compile(r"([a-z]\w*)\[([\d,]*)\]")
 
 
 def _read(text: str) -> tuple[dict[str, dict[str, Instruction]], str]:
-  """All computations by name, and the name of the entry."""
+  """All computations by name, and the name of the entry.
+
+  A kernel's metadata runs over several lines, some of which begin with a
+  bracket; only a bracket alone ends a computation.
+  """
   computations: dict[str, dict[str, Instruction]] = {}
   entry, current = "", None
   for line in text.splitlines():
@@ -327,7 +356,7 @@ def _read(text: str) -> tuple[dict[str, dict[str, Instruction]], str]:
     if header:
       current = computations.setdefault(header.group(2), {})
       entry = header.group(2) if header.group(1) else entry
-    elif line.startswith("}"):
+    elif line.rstrip() == "}":
       current = None
     elif current is not None and (match := _LINE.match(line)):
       x = _instruction(*match.groups())

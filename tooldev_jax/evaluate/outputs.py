@@ -75,7 +75,7 @@ class RecordedOutputs:
     self._by_id = _by_id(outputs)
 
   @classmethod
-  def load(cls, path: epath.PathLike) -> "RecordedOutputs":
+  def load(cls, path: storage.PathLike) -> "RecordedOutputs":
     """Reads a JSON-lines file of output records."""
     return cls(read_outputs(path))
 
@@ -118,13 +118,13 @@ def pair(
 
 
 def write_outputs(
-  path: epath.PathLike, outputs: Iterable[OutputRecord]
+  path: storage.PathLike, outputs: Iterable[OutputRecord]
 ) -> None:
   """Writes records as JSON lines, atomically."""
   storage.write_jsonl(path, [records.to_json(output) for output in outputs])
 
 
-def read_outputs(path: epath.PathLike) -> list[OutputRecord]:
+def read_outputs(path: storage.PathLike) -> list[OutputRecord]:
   """Reads a JSON-lines file of records, ours or another engine's.
 
   Raises:

@@ -1,0 +1,72 @@
+"""A whole run, as small as can be, for tests of the pipeline."""
+
+import hashlib
+from typing import Any
+
+from etils import epath
+
+from configs import quickstart
+from tooldev_jax import config as configs
+from tooldev_jax.pipeline import Run
+from tooldev_jax.student import Student
+
+# What must be the same bytes however often a run was stopped. Checkpoints,
+# metrics, the clock and the report hold times, or how the run was stopped.
+SAME = (
+  "config.json",
+  "data/*.jsonl",
+  "*/state.json",
+  "*/result/*",
+  "*/*.jsonl",
+  "*/counts.json",
+  "export/adapter/*",
+)
+_CLOCKS = ("metrics.jsonl",)
+
+
+def small_config(**changes: Any) -> configs.RunConfig:
+  """The quickstart with a handful of examples; lenient, so that rounds keep."""
+  fields = quickstart.get_config()
+  fields.toy.update(examples=24, queries=6, development=4, test=4)
+  fields.data.documents.limit = 8
+  fields.adapt.epochs = fields.decompose.epochs = 1
+  fields.train.checkpoint_every = 1
+  fields.evolve.update(
+    rounds=1,
+    samples=2,
+    min_vote_share=0.0,
+    grounded=False,
+    max_drop=1.0,
+    max_over_call_rise=1.0,
+  )
+  fields.evaluate.tool_making = 2
+  fields.sampler.prompt_buckets = [448]
+  fields.sampler.rows = 8
+  fields.update_from_flattened_dict(changes)
+  return configs.from_config_dict(configs.RunConfig, fields)
+
+
+def start(
+  config: configs.RunConfig,
+  workdir: epath.Path,
+  student: Student | None = None,
+) -> Run:
+  """A run in `workdir`. A student may be shared: it holds weights and
+  compiled programs, nothing of a run."""
+  run = Run(config, workdir, say=lambda line: None)
+  if student is not None:
+    student.workdir = workdir
+    run.student = student  # type: ignore[misc]
+  return run
+
+
+def digests(workdir: epath.Path) -> dict[str, str]:
+  """SHA-256 of every file that must be the same."""
+  found = {}
+  for pattern in SAME:
+    for file in sorted(workdir.glob(pattern)):
+      if file.name in _CLOCKS or file.name.startswith("."):
+        continue
+      digest = hashlib.sha256(file.read_bytes()).hexdigest()
+      found[str(file.relative_to(workdir))] = digest
+  return found

@@ -1,0 +1,91 @@
+"""A whole run on the shipped base: what it leaves, and when it refuses."""
+
+import dataclasses
+import json
+
+import pytest
+from etils import epath
+
+from tests import pipeline_run
+from tooldev_jax import storage
+from tooldev_jax.errors import UserError
+from tooldev_jax.tools.vocabulary import Example
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+  workdir = epath.Path(tmp_path_factory.mktemp("run"))
+  run = pipeline_run.start(pipeline_run.small_config(), workdir)
+  run.run()
+  return run
+
+
+def test_every_stage_leaves_its_files(finished):
+  workdir = finished.workdir
+  names = [state.name for state in finished.states()]
+  assert names == ["adapt", "decompose", "round_1"]
+  for name in ("report.html", "report.md", "summary.json"):
+    assert (workdir / name).exists(), name
+  exported = {f.name for f in (workdir / "export" / "adapter").iterdir()}
+  assert {"adapter_config.json", "adapter_model.safetensors"} <= exported
+  assert not list(workdir.glob("**/*.journal"))
+
+
+def test_the_ledger_has_one_row_a_query_with_its_fate(finished):
+  folder = finished.workdir / "round_1"
+  ledger = storage.read_jsonl(folder / "ledger.jsonl")
+  queries = storage.read_jsonl(finished.workdir / "data" / "queries.jsonl")
+  assert [row["id"] for row in ledger] == [row["id"] for row in queries]
+  counts = storage.read_json(folder / "counts.json")
+  assert sum(counts["fates"].values()) == len(ledger)
+  kept = [
+    Example.from_json(r) for r in storage.read_jsonl(folder / "kept.jsonl")
+  ]
+  assert [e.id for e in kept] == [
+    r["id"] for r in ledger if r["fate"] == "kept"
+  ]
+  for example in kept:
+    assert example.provenance["raw"]
+    assert example.tools and example.calls
+
+
+def test_a_finished_run_does_nothing(finished):
+  before = pipeline_run.digests(finished.workdir)
+  said = []
+  again = pipeline_run.start(pipeline_run.small_config(), finished.workdir)
+  again.say = said.append
+  again.run()
+  assert said == [f"Nothing to do: {finished.workdir} is complete."]
+  assert pipeline_run.digests(finished.workdir) == before
+  assert "student" not in vars(again), "the model was loaded for nothing"
+
+
+def test_another_config_in_the_folder_is_refused_with_the_difference(finished):
+  other = dataclasses.replace(pipeline_run.small_config(), seed=7)
+  with pytest.raises(UserError, match=r"config\.seed: was 0, is now 7"):
+    pipeline_run.start(other, finished.workdir)
+
+
+def test_a_stage_that_lacks_the_one_before_is_refused(tmp_path):
+  run = pipeline_run.start(pipeline_run.small_config(), epath.Path(tmp_path))
+  with pytest.raises(UserError, match="adapt has to be run before evolve"):
+    run.run(["evolve"])
+  with pytest.raises(UserError, match="'evolv' is not one of"):
+    run.run(["evolv"])
+
+
+def test_the_gold_of_the_queries_is_opened_by_evaluation_only(tmp_path):
+  """Without the file everything up to evaluate runs; with it, it is read."""
+  config = pipeline_run.small_config()
+  run = pipeline_run.start(config, epath.Path(tmp_path))
+  run.run(["adapt"])
+  gold = run.workdir / "data" / "queries_gold.jsonl"
+  text = gold.read_text()
+  gold.write_text("not JSON at all\n")
+  run.run(["decompose", "evolve"])
+  with pytest.raises(UserError, match="queries_gold"):
+    run.run(["evaluate"])
+  gold.write_text(text)
+  run.run()
+  summary = json.loads((run.workdir / "summary.json").read_text())
+  assert [r["name"] for r in summary["rounds"]] == ["round 1"]

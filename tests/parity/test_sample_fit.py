@@ -1,16 +1,23 @@
 """The sampler compiles for TPUs that are not attached (needs libtpu)."""
 
-import os
+import math
 
+import jax
 import jax.numpy as jnp
 import pytest
+from flax.core import meta
 
 from tooldev_jax.models.config import DecoderConfig
+from tooldev_jax.models.parameters import declare
 from tooldev_jax.models.transformer import Decoder
-from tooldev_jax.parallel.mesh import MeshConfig, make_mesh
-from tooldev_jax.sample.fit import compile_for
+from tooldev_jax.parallel.mesh import MeshConfig
+from tooldev_jax.parallel.sharding import SAMPLE_RULES, Partition
 from tooldev_jax.sample.params import SamplerConfig
+from tooldev_jax.sample.programs import Programs
+from tooldev_jax.sample.schedule import Planner
+from tooldev_jax.train import capacity
 
+pytest.importorskip("libtpu")
 pytestmark = pytest.mark.parity
 
 LLAMA_8B = {
@@ -27,29 +34,50 @@ LLAMA_8B = {
 V5E_BYTES = 16 * 2**30
 
 
-def test_8b_with_8_samples_fits_eight_v5e_chips():
-  pytest.importorskip("libtpu")
-  os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
-  from jax.experimental import topologies
+def bytes_on_a_chip(tree) -> int:
+  return sum(
+    math.prod(x.sharding.shard_shape(x.shape)) * x.dtype.itemsize
+    for x in jax.tree.leaves(tree)
+  )
 
-  topology = topologies.get_topology_desc(
-    topology_name="v5e:2x4", platform="tpu"
+
+def test_8b_with_8_samples_fits_eight_v5e_chips():
+  mesh = capacity.describe_topology("v5e:2x4", MeshConfig(fsdp=1, tensor=8))
+  partition = Partition(mesh, SAMPLE_RULES)
+  config = DecoderConfig.from_hf(LLAMA_8B)
+  declared = declare(config)["params"]
+  params = jax.tree.map(
+    lambda x, sharding: jax.ShapeDtypeStruct(
+      x.shape, jnp.bfloat16, sharding=sharding
+    ),
+    meta.unbox(declared),
+    partition.shardings(declared),
   )
-  mesh = make_mesh(MeshConfig(fsdp=1, tensor=8), list(topology.devices))
-  decoder = Decoder(DecoderConfig.from_hf(LLAMA_8B), dtype=jnp.bfloat16)
-  fit = compile_for(
-    decoder,
-    mesh,
-    SamplerConfig(rows=256),
-    prompt_tokens=900,
-    new_tokens=64,
-    n=8,
-    param_dtype=jnp.bfloat16,
+  variables = {"params": params}
+  settings = SamplerConfig(rows=256)
+  programs = Programs(
+    Decoder(config, dtype=jnp.bfloat16, partition=partition), mesh, settings
   )
-  assert (fit.shape.lanes, fit.shape.prompt, fit.shape.tail) == (8, 1024, 64)
-  assert fit.total_bytes < V5E_BYTES
-  decode = fit.decode.memory_analysis()
-  assert decode.alias_size_in_bytes >= fit.tail_bytes
-  # Temporaries are small beside the caches: nothing copies a whole segment.
-  assert decode.temp_size_in_bytes < fit.prompt_bytes / 2
-  print(fit.to_json())
+  planner = Planner(settings, programs.shards, whole_tails=False)
+  shape = planner.shape_for(n=8, prompt=900, new=64)
+  assert (shape.lanes, shape.prompt, shape.tail) == (8, 1024, 64)
+  prompt, running = programs.abstract_state(shape, variables)
+  tails = bytes_on_a_chip(running.tail)
+  prefill, decode = (
+    program.compile().memory_analysis()
+    for program in programs.lower(shape, variables)
+  )
+  assert prefill.alias_size_in_bytes >= bytes_on_a_chip(prompt)
+  assert decode.alias_size_in_bytes >= tails
+  for memory, beside in ((prefill, tails), (decode, 0)):
+    total = (
+      memory.argument_size_in_bytes
+      + memory.output_size_in_bytes
+      - memory.alias_size_in_bytes
+      + memory.temp_size_in_bytes
+      + beside
+    )
+    print(memory)
+    assert total < V5E_BYTES
+  # Nothing copies a whole segment.
+  assert decode.temp_size_in_bytes < bytes_on_a_chip(prompt) / 2

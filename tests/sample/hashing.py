@@ -79,11 +79,11 @@ class HashDecoder:
 
   def unembed(self, params, hidden):
     """A row of the table for each sum."""
-    return params[hidden[..., 0].astype(jnp.int32) % STATES]
+    return params["table"][hidden[..., 0].astype(jnp.int32) % STATES]
 
 
 def table(seed: int = 0, sharpness: float = 2.0) -> np.ndarray:
-  """The parameters: logits for each state."""
+  """Logits for each state: the decoder's one parameter, "table"."""
   rng = np.random.default_rng(seed)
   return (sharpness * rng.normal(size=(STATES, VOCAB))).astype(np.float32)
 

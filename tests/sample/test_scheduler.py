@@ -19,7 +19,8 @@ from tooldev_jax.sample.files import sample_to_file
 from tooldev_jax.sample.params import SamplerConfig, SamplingParams
 from tooldev_jax.sample.sampler import Sampler
 
-PARAMS = hashing.table()
+TABLE = hashing.table()
+PARAMS = {"table": TABLE}
 STOPS = (1, 2)
 CONFIG = SamplerConfig(
   prompt_buckets=(24, 48),
@@ -90,7 +91,7 @@ def check(outputs, prompts, settings, indices=None, window=None):
     stops = () if setting.ignore_eos else STOPS
     for number, sample in enumerate(output.samples):
       ids, logprobs = hashing.expected(
-        PARAMS, prompt, setting, index, number, stops, window
+        TABLE, prompt, setting, index, number, stops, window
       )
       assert list(sample.token_ids) == ids
       np.testing.assert_allclose(sample.logprobs, logprobs, atol=1e-5)
@@ -117,7 +118,7 @@ def test_a_window_forgets_exactly_what_lies_before_it():
   check(outputs, prompts, settings, window=6)
   shape = sampler._planner.make_shape(1, 48, 8)
   prompt, _ = sampler.programs.abstract_state(shape, {"params": PARAMS})
-  assert {x.shape[3] for x in jax.tree.leaves(prompt)} == {6}
+  assert {x.shape[-2] for x in jax.tree.leaves(prompt)} == {6}
 
 
 @pytest.mark.parametrize("chunk, ahead", [(1, 0), (3, 1), (50, 2)])
@@ -174,7 +175,7 @@ def test_nothing_and_the_same_again(sampler):
   assert [output.index for output in drawn] == list(range(4))
   for output in drawn:
     ids, _ = hashing.expected(
-      PARAMS, same[0], check_settings, output.index, 0, STOPS
+      TABLE, same[0], check_settings, output.index, 0, STOPS
     )
     assert list(output.samples[0].token_ids) == ids
 
@@ -255,7 +256,7 @@ def test_single_tokens_and_pairs_follow_the_distribution():
   prompt = [4, 5, 6]
   params = hashing.table(sharpness=1.0)
   (output,) = sampler.generate(
-    params, [prompt], SamplingParams(n=n, max_new_tokens=2)
+    {"table": params}, [prompt], SamplingParams(n=n, max_new_tokens=2)
   )
   assert len(output.samples) == n
   total = sum(hashing._value(t, p) for p, t in enumerate(prompt))

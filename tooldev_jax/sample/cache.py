@@ -100,7 +100,8 @@ def decode_attention(
 
   Returns:
     An `attend` for B = N x R rows of one token each, whose new cache slice is
-    the KeyValue [N, G, R, 1, K] to be written at column `age_N`.
+    the KeyValue [N, G, R, 1, K] to be written at column `age_N` before the
+    next step.
   """
   slots = age_N.shape[0]
 
@@ -189,20 +190,37 @@ def empty_tail(prompt: Any, lanes: int, size: int) -> Any:
   return jax.tree.map(one, prompt)
 
 
-def join(prompt: Any, tail: Any) -> Any:
-  """Pairs the segments layer by layer, as the decoder's cache."""
+def pair(prompt: Any, tail: Any) -> Any:
+  """The decoder's cache: both segments of each layer, side by side."""
   return jax.tree.map(
     Segments, prompt, tail, is_leaf=lambda x: isinstance(x, KeyValue)
   )
 
 
 def write_column(tail: Any, columns: Any, age_N: jax.Array) -> Any:
-  """Puts a step's new keys and values of all layers into the tails."""
-  write = jax.vmap(
-    lambda one, column, age: jax.lax.dynamic_update_slice_in_dim(
-      one, column, age, axis=3
-    ),
-    in_axes=(1, 1, 0),
-    out_axes=1,
-  )
-  return jax.tree.map(lambda x, y: write(x, y, age_N), tail, columns)
+  """Puts a step's new keys and values into the tails, split or stacked."""
+  slot = jnp.arange(age_N.shape[0])
+
+  def one(x, column):
+    before = x.ndim - 5  # axes in front of the slots'
+    whole = slice(None)
+    place = (*(whole,) * before, slot, whole, whole, age_N)
+    new = jnp.moveaxis(column[..., 0, :], before, 0)
+    return x.at[place].set(new, unique_indices=True, mode="drop")
+
+  return jax.tree.map(one, tail, columns)
+
+
+def split(tree: Any) -> Any:
+  """Arrays [blocks, ...] as lists of one array a block.
+
+  Where the layers are unrolled, taking one layer out of a stacked array is a
+  copy, and that of a whole cache a step. XLA sees through `stack`, so what is
+  kept split and only stacked on its way into the decoder is never copied.
+  """
+  return jax.tree.map(lambda x: [x[i] for i in range(x.shape[0])], tree)
+
+
+def stack(tree: Any) -> Any:
+  """The inverse of `split`."""
+  return jax.tree.map(jnp.stack, tree, is_leaf=lambda x: isinstance(x, list))

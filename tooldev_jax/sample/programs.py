@@ -112,9 +112,15 @@ class Arrivals:
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Running:
-  """The state that decoding updates in place."""
+  """The state that decoding updates in place.
+
+  `fresh` is the latest token's keys and values, one column of `tail`. Each
+  step writes it before it reads: the other way round nothing but luck in
+  scheduling would keep the compiler from copying the tails in every step.
+  """
 
   tail: Any
+  fresh: Any
   lanes: Lanes
 
 
@@ -166,6 +172,7 @@ class Compiled:
     stop_ids = self.running.lanes.stop_ids.shape[1]
     return jax.tree.map(zeros, self.prompt), Running(
       tail=jax.tree.map(zeros, self.running.tail),
+      fresh=jax.tree.map(zeros, self.running.fresh),
       lanes=place(
         Lanes.empty(slots, lanes, tail, stop_ids), self.running.lanes
       ),
@@ -199,7 +206,8 @@ class Programs:
       decoder = decoder.clone(partition=Partition(mesh, SAMPLE_RULES))
     rules = decoder.partition.rules if decoder.partition else SAMPLE_RULES
     self.decoder = decoder
-    self.unrolled = decoder.clone(unroll=unroll)
+    self.decode_decoder = decoder.clone(unroll=unroll)
+    self.unroll = unroll
     self.partition = Partition(mesh, rules)
     self.shards = shard_count(self.partition)
     self.config = config
@@ -278,22 +286,46 @@ class Programs:
   def abstract_state(self, shape: Shape, variables: Any) -> tuple[Any, Running]:
     """Shapes, dtypes and shardings of the state."""
 
-    def segment(x):
-      shape_ = (x.shape[0], shape.slots, *x.shape[2:])
-      return jax.ShapeDtypeStruct(shape_, x.dtype)
+    unplaced = jax.tree.map(_abstract, variables)
 
-    rows = jax.tree.map(_abstract, variables)
-    _, prompt = jax.eval_shape(self._run_prompts, rows, self.arrivals(shape))
-    prompt = jax.tree.map(segment, prompt)
-    tail = jax.eval_shape(
-      lambda x: segments.empty_tail(x, shape.lanes, shape.tail), prompt
+    def state(variables, arrivals):
+      _, prompt = self._run_prompts(variables, arrivals)
+      prompt = jax.tree.map(
+        lambda x: jnp.zeros((x.shape[0], shape.slots, *x.shape[2:]), x.dtype),
+        prompt,
+      )
+      tail = segments.empty_tail(prompt, shape.lanes, shape.tail)
+      fresh = segments.empty_tail(prompt, shape.lanes, 1)
+      return tuple(map(self._keep, (prompt, tail, fresh)))
+
+    axes = (*(() if self.unroll else ("blocks",)), "batch", "act_kv_heads")
+    prompt, tail, fresh = jax.tree.map(
+      lambda x: self._like(x, axes),
+      jax.eval_shape(state, unplaced, self.arrivals(shape)),
     )
-    heads = ("blocks", "batch", "act_kv_heads")
-    lanes = self._lanes(shape, shape.slots)
-    return jax.tree.map(lambda x: self._like(x, heads), prompt), Running(
-      tail=jax.tree.map(lambda x: self._like(x, heads), tail),
-      lanes=jax.tree.map(lambda x: self._like(x, ("batch",)), lanes),
+    lanes = jax.tree.map(
+      lambda x: self._like(x, ("batch",)), self._lanes(shape, shape.slots)
     )
+    return prompt, Running(tail, fresh, lanes)
+
+  def _keep(self, stacked: Any) -> Any:
+    """How caches are kept: split where the layers are unrolled."""
+    return segments.split(stacked) if self.unroll else stacked
+
+  def _feed(self, kept: Any) -> Any:
+    """How the decoder wants them."""
+    return segments.stack(kept) if self.unroll else kept
+
+  def _by_layer(self, function: Callable, variables: Any) -> Any:
+    """Applies `_keep` or `_feed` to the parts of variables that are stacked."""
+    names = {group.name for group in self.decoder.config.groups}
+    return {
+      collection: {
+        name: function(part) if name in names else part
+        for name, part in tree.items()
+      }
+      for collection, tree in variables.items()
+    }
 
   def _lanes(self, shape: Shape, slots: int) -> Lanes:
     stop_ids = self.config.max_stop_ids
@@ -333,8 +365,11 @@ class Programs:
     )
     fresh = self._advance(fresh, logits_AxRxV)
 
+    axis = 0 if self.unroll else 1
     prompt = jax.tree.map(
-      lambda old, new: self._seat(old, new, arrivals.slot, axis=1), prompt, new
+      lambda old, new: self._seat(old, new, arrivals.slot, axis),
+      prompt,
+      self._keep(new),
     )
     lanes = jax.tree.map(
       lambda old, new: self._seat(old, new, arrivals.slot, axis=0), lanes, fresh
@@ -347,20 +382,20 @@ class Programs:
     The host seats a row in a slot of the same shard of the batch, so each
     device writes its own rows and none has to see another's.
     """
+    place = (slice(None),) * axis
+    write = lambda old, new, slot: old.at[(*place, slot)].set(new, mode="drop")
+    if self.shards == 1:
+      return write(old, new, slot_A)
     split = lambda x, axis: x.reshape(
       *x.shape[:axis], self.shards, -1, *x.shape[axis + 1 :]
     )
     olds, news, slots = split(old, axis), split(new, axis), split(slot_A, 0)
     first = jnp.arange(self.shards) * olds.shape[axis + 1]
-    place = (slice(None),) * axis
-    write = jax.vmap(
-      lambda old, new, slot: old.at[(*place, slot)].set(new, mode="drop"),
-      in_axes=(axis, axis, 0),
-      out_axes=axis,
-    )
-    return write(olds, news, slots - first[:, None]).reshape(old.shape)
+    write_all = jax.vmap(write, in_axes=(axis, axis, 0), out_axes=axis)
+    return write_all(olds, news, slots - first[:, None]).reshape(old.shape)
 
   def _decode(self, variables, prompt, running: Running, control: Control):
+    variables = self._by_layer(self._keep, variables)
     lanes = running.lanes
     lanes = dataclasses.replace(lanes, done=lanes.done | control.kill)
     finished = lambda lanes: jnp.sum(jnp.all(lanes.done, axis=1))
@@ -391,7 +426,7 @@ class Programs:
     return running, report
 
   def _step(self, variables, prompt, running: Running) -> Running:
-    """One token for every lane."""
+    """One token for every lane; all arguments as they are kept."""
     lanes = running.lanes
     # Prefill has sampled the first token, which is yet to be fed. The lanes
     # of a slot that are not done are all equally far.
@@ -402,17 +437,21 @@ class Programs:
     position_NxR = jnp.broadcast_to(
       (lanes.prompt_len + age_N)[:, None], token_NxR.shape
     )
-    hidden_Bx1xD, columns = self.unrolled.apply(
-      variables,
+    tail = segments.write_column(
+      running.tail, running.fresh, jnp.maximum(age_N - 1, 0)
+    )
+    hidden_Bx1xD, fresh = self.decode_decoder.apply(
+      self._by_layer(self._feed, variables),
       token_NxR.reshape(-1, 1),
       position_NxR.reshape(-1, 1),
       segments.decode_attention(lanes.prompt_len, age_N, token_NxR.shape[1]),
-      segments.join(prompt, running.tail),
+      segments.pair(self._feed(prompt), self._feed(tail)),
     )
     logits_BxV = self.decoder.unembed(variables["params"], hidden_Bx1xD[:, 0])
     logits_NxRxV = logits_BxV.reshape(*token_NxR.shape, -1)
     return Running(
-      tail=segments.write_column(running.tail, columns, age_N),
+      tail=tail,
+      fresh=self._keep(fresh),
       lanes=self._advance(lanes, logits_NxRxV),
     )
 

@@ -190,6 +190,51 @@ def test_covers_equals_search_over_all_pairings():
     assert matching.covers(edges) == expected
 
 
+def test_solving_is_judged_by_the_values_filled_in():
+  examples = one_of_each()
+  forecast = make_tool("forecast", ["place"], place="string", days="integer")
+  made = {
+    "s": [forecast],
+    "m": [BOOK],
+    "p": [forecast],
+    "pm": [make_tool("broken", ["nowhere"], place="string")],
+  }
+  answers = [
+    OutputRecord(id, json.dumps([t.to_json() for t in tools]))
+    for id, tools in made.items()
+  ]
+
+  class Solver:
+    def generate(self, asked, kind):
+      assert kind == "invocation"
+      # Only valid tools are asked about, and gold does not leak.
+      assert [e.id for e in asked] == ["s", "m", "p"]
+      assert [e.tools for e in asked] == [(forecast,), (BOOK,), (forecast,)]
+      assert all(e.calls == () for e in asked)
+      return [
+        OutputRecord("s", "[forecast(place='Oslo')]"),
+        OutputRecord("m", "[book_table(place='Noma', guests=5)]"),
+        OutputRecord(
+          "p", "[forecast(place='Rome', days=3), forecast(place='Oslo')]"
+        ),
+      ]
+
+  solved = tool_making.evaluate_solving(Solver(), examples, answers, "pythonic")
+  assert (solved.value, solved.n) == (0.5, 4)
+  assert (
+    tool_making.evaluate_solving(Solver(), examples[4:], [], "llama") is None
+  )
+
+
+def test_nothing_valid_asks_nothing():
+  example = make_example("x", [OSLO])
+  never = RecordedOutputs([])
+  solved = tool_making.evaluate_solving(
+    never, [example], [OutputRecord("x", "no idea")], "pythonic"
+  )
+  assert solved.value == 0.0
+
+
 def test_scores_count_reasons():
   judged = [
     judge([OSLO], [], "no idea"),

@@ -257,6 +257,7 @@ def tool_making(summary: RunSummary) -> Table | None:
             t.typed,
             t.usable,
             t.usable_by_name,
+            t.solved,
           )
         ),
         f"{t.made_tools:.2f}",
@@ -268,7 +269,7 @@ def tool_making(summary: RunSummary) -> Table | None:
   ]
   if not rows:
     return None
-  return Table(
+  table = Table(
     "Making tools for a query",
     (
       "stage",
@@ -280,14 +281,22 @@ def tool_making(summary: RunSummary) -> Table | None:
       "… and type",
       "usable",
       "usable by name",
+      "solved",
       "tools an answer",
     ),
     tuple(rows),
-    "Usable: the tools are sound, and each gold call could be written with one"
-    " of them: every value finds a parameter that admits it, and no required"
-    " parameter stays empty. Values are placed by type, so it is an upper"
-    " bound; “usable by name” keeps gold's parameter names and is a lower one.",
+    "Usable: the tools are sound, and each gold call could be written"
+    " with one of them: every value finds a parameter that admits it, and"
+    " no required parameter stays empty. “Usable by name” is stricter:"
+    " values stay under gold's parameter names."
+    + (
+      " Solved: the model answers the query with the made tools and fills in"
+      " exactly gold's values."
+      if any(s.tools and s.tools.solved for s in summary.stages)
+      else ""
+    ),
   )
+  return without_empty_columns(table)
 
 
 def bfcl(summary: RunSummary) -> Table | None:

@@ -15,9 +15,13 @@ What the figures mean:
   call is *carried* by a made tool. A made tool carries a call when each stated
   argument value finds a parameter of its own whose schema admits the value,
   and no required parameter without a default is left without a value. Values
-  are placed by type and range alone, so this is an upper bound on what a
-  solver can do with the tool. *Usable by name* asks that values also sit under
-  their gold parameter names, which is a lower bound.
+  keep gold's JSON types and are placed wherever they fit, so a tool may be
+  usable that no reader would understand. *Usable by name* is stricter: each
+  value sits under its gold parameter name.
+- *solved* asks a solver: a generator answers the query with the made tools at
+  hand, and is right if its calls state exactly gold's values (see `labels`;
+  there "4" is 4, so a tool that types a number as text can be solved with
+  though it is not usable). A query whose tools are not valid is not solved.
 
 Nothing is executed or fetched; a value is checked by `check_call`.
 """
@@ -28,7 +32,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from tooldev_jax.data import toolparse
-from tooldev_jax.evaluate import intervals, metrics, outputs
+from tooldev_jax.evaluate import intervals, labels, metrics, outputs
 from tooldev_jax.evaluate.intervals import Figure
 from tooldev_jax.evaluate.matching import covers, plain_name
 from tooldev_jax.evaluate.outputs import OutputRecord, TextGenerator
@@ -94,6 +98,7 @@ class ToolScores:
     skipped: examples that were never answered.
     parse_reasons: unparsed answers by reason.
     findings: answers by what `check_tool` found in them.
+    solved: share that a solver answers with the made tools; None if not asked.
   """
 
   n: int
@@ -109,6 +114,7 @@ class ToolScores:
   skipped: int
   parse_reasons: Mapping[str, int]
   findings: Mapping[str, int]
+  solved: Figure | None = None
 
 
 def judge(example: Example, output: OutputRecord) -> ToolJudgement:
@@ -204,6 +210,47 @@ def evaluate_tools(
   answers = generator.generate(with_gold, "generation")
   judgements = judge_all(with_gold, answers)
   return judgements, score(judgements, seed)
+
+
+def evaluate_solving(
+  solver: TextGenerator,
+  examples: Sequence[Example],
+  answers: Iterable[OutputRecord],
+  call_format: str,
+) -> Figure | None:
+  """Whether a solver can answer the queries with the tools made for them.
+
+  Args:
+    solver: is asked for calls, with the made tools in place of gold's.
+    examples: as given to `evaluate_tools`.
+    answers: the tool-making answers to them.
+    call_format: name of the format that the solver writes calls in.
+
+  Returns:
+    The share of examples with gold calls that are solved; put it into the
+    scores with `dataclasses.replace(scores, solved=…)`. None without any.
+  """
+  with_gold = [example for example in examples if example.calls]
+  if not with_gold:
+    return None
+  asked, gold = [], []
+  for example, output in zip(
+    with_gold, outputs.pair(with_gold, answers), strict=True
+  ):
+    if judge(example, output).valid:
+      tools = toolparse.parse_tools(output.text)
+      asked.append(dataclasses.replace(example, tools=tools, calls=()))
+      gold.append(example)
+  solved = 0
+  solutions = (
+    outputs.pair(asked, solver.generate(asked, "invocation")) if asked else []
+  )
+  for example, question, output in zip(gold, asked, solutions, strict=True):
+    calls, _ = metrics.parse_answer(output.text, call_format)
+    if calls is not None and output.finish_reason != "skipped":
+      label = labels.Label(example.id, calls, question.tools, 1.0)
+      solved += labels.judge(label, example).values_exact
+  return intervals.proportion(solved, len(with_gold))
 
 
 def _properties(tool: Tool) -> Mapping[str, Json]:

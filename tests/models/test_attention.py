@@ -129,3 +129,22 @@ def test_a_backend_refuses_by_name(backend, tokens, spec, message):
   segments = jnp.ones((1, tokens), jnp.int32)
   with pytest.raises(UserError, match=message):
     packed_attention(segments, backend)(x, x, x, None, spec)
+
+
+@pytest.mark.parametrize("size", [64, 128])
+def test_the_gpu_kernel_lowers_for_cuda_without_a_gpu(size):
+  """Forward and backward become Triton calls, for grouped bfloat16 heads."""
+
+  def total(q, k, v, segments):
+    compute = BACKENDS["gpu_flash"].compute
+    return compute(q, k, v, segments, PLAIN).astype(jnp.float32).sum()
+
+  shape = lambda heads: jax.ShapeDtypeStruct(
+    (1, 512, heads, size), jnp.bfloat16
+  )
+  segments = jax.ShapeDtypeStruct((1, 512), jnp.int32)
+  traced = jax.jit(jax.grad(total, argnums=(0, 1, 2))).trace(
+    shape(4), shape(2), shape(2), segments
+  )
+  text = traced.lower(lowering_platforms=("cuda",)).as_text()
+  assert text.count("__gpu$xla.gpu.triton") >= 2

@@ -92,11 +92,13 @@ def resolve_folder(folder_or_id: str | epath.PathLike) -> epath.Path:
   from huggingface_hub import errors as hub_errors
 
   try:
-    return epath.Path(
-      huggingface_hub.snapshot_download(
-        name, allow_patterns=["*.json", "*.safetensors", "*.model", "*.jinja"]
-      )
+    snapshot = huggingface_hub.snapshot_download(
+      name,
+      allow_patterns=["*.json", "*.safetensors", "*.model", "*.jinja"],
+      # The same weights once more, in their authors' own layout.
+      ignore_patterns=["consolidated*", "original/*"],
     )
+    return epath.Path(snapshot)
   except (
     hub_errors.HfHubHTTPError,
     hub_errors.LocalEntryNotFoundError,

@@ -301,7 +301,8 @@ class Layer(nn.Module):
         y = norm("post_attention_layernorm")(y)
       x_BxTxD = constrain(x_BxTxD + y, axes)
     with jax.named_scope("mlp"):
-      # Llama's name for the norm before the MLP is Gemma's for the one before.
+      # Llama calls the norm before the MLP what Gemma calls the one after
+      # attention.
       before = "pre_feedforward" if sandwich else "post_attention"
       y = norm(f"{before}_layernorm")(x_BxTxD)
       y = Mlp(self.parts, name="mlp")(y)

@@ -7,6 +7,7 @@ to a folder of the same layout to judge another version of the data.
 import collections
 import importlib
 import json
+import keyword
 import os
 import random
 import sys
@@ -14,6 +15,8 @@ import types
 
 import pytest
 from etils import epath
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tooldev_jax.tools.checks import check_call, check_grounded
 from tooldev_jax.tools.formats import CALL_FORMATS, Turn, get_format
@@ -138,6 +141,39 @@ def test_gold_calls_pass_the_official_checker(official):
       failed[row["id"]] = verdict["error_type"]
   assert failed == IMPOSSIBLE
   assert total == 2351
+
+
+NAMES = st.from_regex(
+  r"[A-Za-z_][A-Za-z_0-9]{0,8}(\.[A-Za-z_][A-Za-z_0-9]{0,8})?", fullmatch=True
+)
+JSON = st.recursive(
+  st.none()
+  | st.booleans()
+  | st.integers()
+  | st.floats(allow_nan=False, allow_infinity=False)
+  | st.text(),
+  lambda inner: (
+    st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3)
+  ),
+  max_leaves=8,
+)
+
+
+@given(
+  NAMES.filter(lambda name: not any(map(keyword.iskeyword, name.split(".")))),
+  st.dictionaries(
+    NAMES.filter(lambda name: "." not in name and not keyword.iskeyword(name)),
+    JSON,
+    max_size=3,
+  ),
+)
+@settings(max_examples=100, deadline=None)
+def test_the_official_decoder_reads_all_that_python_can_say(
+  official, name, arguments
+):
+  decode, _ = official
+  text = get_format("pythonic").render([Call(name, arguments)])
+  assert repr(decode(text)) == repr([{name: arguments}])
 
 
 def test_gold_calls_fit_their_tools():

@@ -109,3 +109,37 @@ def test_schemas_that_refer_to_themselves_end():
   assert canonical_call(Call("f", {"a": 1.0}), loop).arguments == {"a": 1}
   away = Tool("f", "", {"properties": {"a": {"$ref": "https://x.org/s"}}})
   assert canonical_call(Call("f", {"a": 1.0}), away).arguments == {"a": 1}
+
+
+def test_defaults_that_hold_themselves_end():
+  box = {
+    "type": "object",
+    "default": {},
+    "properties": {
+      "box": {"$ref": "#/properties/box"},
+      "size": {"type": "number", "default": 1},
+    },
+  }
+  tool = Tool("f", "", {"properties": {"box": box}})
+  keys = {
+    canonical_key([Call("f", arguments)], [tool])
+    for arguments in ({}, {"box": {}}, {"box": {"size": 1.0}})
+  }
+  assert len(keys) == 1
+
+
+def test_defaults_that_double_at_each_level_end():
+  definitions = {
+    f"d{level}": {
+      "type": "object",
+      "default": {},
+      "properties": {
+        "a": {"$ref": f"#/$defs/d{level + 1}"},
+        "b": {"$ref": f"#/$defs/d{level + 1}"},
+      },
+    }
+    for level in range(60)
+  }
+  schema = {"properties": {"x": {"$ref": "#/$defs/d0"}}, "$defs": definitions}
+  tool = Tool("f", "", schema)
+  assert len(canonical_key([Call("f")], [tool])) < 10_000

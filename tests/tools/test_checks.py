@@ -330,3 +330,15 @@ def test_new_keywords_are_judged_too():
     (Reason.BAD_SCHEMA, "/parameters/dependentRequired/a"),
     (Reason.BAD_SCHEMA, "/parameters/$defs/a/type"),
   }
+
+
+def test_defaults_are_checked_on_one_budget():
+  definitions = dict(doubling(40).parameters["$defs"])
+  costly = {"description": "x", "default": "x", "$ref": "#/$defs/d0"}
+  definition = tool(
+    {f"a{index}": costly for index in range(1000)}, **{"$defs": definitions}
+  )
+  findings = [
+    one for one in check_tool(definition) if one.reason is Reason.TOO_COSTLY
+  ]
+  assert [one.where for one in findings] == ["/parameters/properties/a0"]

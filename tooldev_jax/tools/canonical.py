@@ -24,6 +24,8 @@ from tooldev_jax.tools.jsontext import Json
 from tooldev_jax.tools.schemas import Schema
 from tooldev_jax.tools.vocabulary import Call, Tool
 
+_MAX_DEFAULTS = 150  # filled into one call
+
 
 def canonical_call(call: Call, tool: Tool | None = None) -> Call:
   """`call` in the one form that all equal calls share.
@@ -37,8 +39,8 @@ def canonical_call(call: Call, tool: Tool | None = None) -> Call:
     A call whose arguments are sorted by name.
   """
   root: Schema = tool.parameters if tool is not None else {}
-  arguments = _canonical(dict(call.arguments), root, root)
-  return Call(_text(call.name), arguments)
+  walk = _Walk(root)
+  return Call(_text(call.name), walk.value(dict(call.arguments), root, ()))
 
 
 def canonical_key(calls: Sequence[Call], tools: Sequence[Tool] = ()) -> str:
@@ -58,36 +60,48 @@ def canonical_key(calls: Sequence[Call], tools: Sequence[Tool] = ()) -> str:
   return f"[{','.join(sorted(texts))}]"
 
 
-def _canonical(value: Json, schema: Json, root: Schema) -> Json:
-  """`value`, which `schema` describes, in canonical form.
+class _Walk:
+  """One walk over a value and what describes it.
 
-  The walk follows the value, so a schema that refers to itself ends it.
+  It follows the value, so a schema that refers to itself ends with it. Defaults
+  could go on for ever where an object's default is an empty object like itself:
+  no default is filled in below itself, and no more than `_MAX_DEFAULTS`.
   """
-  view = schemas.resolve(schema, root)
-  if isinstance(value, str):
-    return _text(value)
-  if isinstance(value, float):
-    return _number(value, view)
-  if isinstance(value, Mapping):
-    return _object(value, view, root)
-  if isinstance(value, list | tuple):
-    items = view.get("items")
-    return [_canonical(item, items, root) for item in value]
-  return value
 
+  def __init__(self, root: Schema):
+    self._root = root
+    self._defaults_left = _MAX_DEFAULTS
 
-def _object(value: Mapping[str, Json], view: Schema, root: Schema) -> Json:
-  described = schemas.properties(view)
-  full = dict(value)
-  for name, schema in described.items():
-    if name not in full:
-      field = schemas.resolve(schema, root)
-      if "default" in field:
+  def value(self, value: Json, schema: Json, above: tuple[int, ...]) -> Json:
+    """`value` in canonical form; `above` identifies the schemas around it."""
+    view = schemas.resolve(schema, self._root)
+    if isinstance(value, str):
+      return _text(value)
+    if isinstance(value, float):
+      return _number(value, view)
+    if isinstance(value, Mapping):
+      return self._object(value, view, (*above, id(schema)))
+    if isinstance(value, list | tuple):
+      items = view.get("items")
+      return [self.value(item, items, above) for item in value]
+    return value
+
+  def _object(
+    self, value: Mapping[str, Json], view: Schema, above: tuple[int, ...]
+  ) -> Json:
+    described = schemas.properties(view)
+    full = dict(value)
+    for name, schema in described.items():
+      if name in full or id(schema) in above:
+        continue
+      field = schemas.resolve(schema, self._root)
+      if "default" in field and self._defaults_left:
+        self._defaults_left -= 1
         full[name] = field["default"]
-  return {
-    name: _canonical(full[name], described.get(name), root)
-    for name in sorted(full)
-  }
+    return {
+      name: self.value(full[name], described.get(name), above)
+      for name in sorted(full)
+    }
 
 
 def _number(value: float, view: Schema) -> int | float:

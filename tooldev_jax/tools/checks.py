@@ -87,6 +87,7 @@ def check_tool(tool: Tool) -> tuple[Finding, ...]:
   if not errors:  # Else keywords may hold anything.
     for where, node in dialects.subschemas(tool.parameters, "/parameters"):
       found.extend(_check_node(where, node, schema))
+    found.extend(_check_all_values(tool.parameters, schema))
   return tuple(found)
 
 
@@ -132,34 +133,42 @@ def _check_node(where: str, node: Schema, root: Schema) -> Iterator[Finding]:
       if name not in known:
         detail = f"{name!r} is no property"
         yield Finding(Reason.UNKNOWN_REQUIRED, f"{where}/required", detail)
-  yield from _check_values(where, node, root)
 
 
-def _check_values(where: str, node: Schema, root: Schema) -> Iterator[Finding]:
+def _check_all_values(parameters: Schema, root: Schema) -> Iterator[Finding]:
+  """The values that schemas name, as far as one budget goes."""
+  budget = validation.Budget()
+  for where, node in dialects.subschemas(parameters, "/parameters"):
+    if node.get("enum") or node.get("default") is not None:
+      try:
+        yield from _check_values(where, node, root, budget)
+      except validation.GivenUp as error:
+        yield Finding(Reason.TOO_COSTLY, where, str(error))
+        return
+
+
+def _check_values(
+  where: str, node: Schema, root: Schema, budget: validation.Budget
+) -> Iterator[Finding]:
   """The values that a schema itself names must fit it."""
-  modern = dialects.modernise({key: node[key] for key in node})
-  values = modern.get("enum", ())
-  texts = [dump(value, sort_keys=True) for value in values]
-  for index, value in enumerate(values):
+  modern = dialects.modernise(node)
+  seen: set[str] = set()
+  types = {"type": modern["type"]} if "type" in modern else {}
+  for index, value in enumerate(modern.get("enum", ())):
     place = f"{where}/enum/{index}"
-    if texts[index] in texts[:index]:
-      yield Finding(Reason.BAD_ENUM, place, f"{texts[index]} occurs twice")
-    if "type" in modern and _errors(value, {"type": modern["type"]}, root):
-      detail = f"{texts[index]} is not of type {node['type']!r}"
+    text = dump(value, sort_keys=True)
+    if text in seen:
+      yield Finding(Reason.BAD_ENUM, place, f"{text} occurs twice")
+    seen.add(text)
+    if validation.errors_of(value, types, root, budget):
+      detail = f"{text} is not of type {node['type']!r}"
       yield Finding(Reason.BAD_ENUM, place, detail)
   # null stands for "none" in most sources, whatever the type.
   if modern.get("default") is not None:
-    errors = _errors(modern["default"], modern, root)
+    errors = validation.errors_of(modern["default"], modern, root, budget)
     if errors:
-      yield Finding(Reason.BAD_DEFAULT, f"{where}/default", errors[0])
-
-
-def _errors(value: Json, schema: Schema, root: Schema) -> list[str]:
-  try:
-    errors = validation.errors_of(value, schema, root)
-  except validation.GivenUp as error:
-    return [str(error)]
-  return [error.message[:200] for error in errors]
+      detail = errors[0].message[:200]
+      yield Finding(Reason.BAD_DEFAULT, f"{where}/default", detail)
 
 
 def check_call(call: Call, tools: Iterable[Tool]) -> tuple[Finding, ...]:

@@ -17,6 +17,7 @@ from tooldev_jax.tools.schemas import Schema
 
 MAX_NODES = 5000
 MAX_DEPTH = 32
+MAX_ENUM = 5000
 
 NAMED = ("properties", "$defs", "definitions", "dependentSchemas")
 LISTED = ("allOf", "anyOf", "oneOf", "prefixItems")
@@ -49,7 +50,7 @@ _DROPPED = frozenset(
 
 
 class SchemaTooLarge(ValueError):
-  """A schema over `MAX_NODES` subschemas, or deeper than `MAX_DEPTH`."""
+  """A schema over one of the bounds of this module."""
 
 
 def modernise(schema: Schema) -> Schema:
@@ -103,6 +104,9 @@ class _Modernise:
       raise SchemaTooLarge(f"more than {MAX_DEPTH} levels")
     if not isinstance(schema, Mapping):
       return schema
+    enum = schema.get("enum")
+    if isinstance(enum, list) and len(enum) > MAX_ENUM:
+      raise SchemaTooLarge(f"an enum of more than {MAX_ENUM} values")
     modern = {
       key: self._keyword(key, value, depth + 1)
       for key, value in schema.items()

@@ -22,6 +22,7 @@ class Reason(enum.StrEnum):
   BAD_REFERENCE = "bad_reference"  # to nothing, or to another document
   UNKNOWN_PATTERN = "unknown_pattern"  # wrong, or beyond `tools.patterns`
   TOO_LARGE = "too_large"
+  TOO_COSTLY = "too_costly"  # a check, also of a call, was given up
 
   # Of a call.
   UNKNOWN_TOOL = "unknown_tool"
@@ -34,7 +35,6 @@ class Reason(enum.StrEnum):
   BAD_PATTERN = "bad_pattern"  # the text does not match
   BAD_FORMAT = "bad_format"
   NO_ALTERNATIVE = "no_alternative"  # fits no branch, or too many
-  TOO_COSTLY = "too_costly"  # the check was given up
 
   # Of a call, given the query.
   UNGROUNDED = "ungrounded"

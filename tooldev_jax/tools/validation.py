@@ -36,8 +36,18 @@ class GivenUp(Exception):
   """A check that went over a bound, or a reference that leads nowhere."""
 
 
+class Budget:
+  """How many keywords may still be evaluated, in one check or several."""
+
+  def __init__(self, keywords: int = MAX_KEYWORDS):
+    self.keywords_left = keywords
+
+
 def errors_of(
-  value: Json, schema: Schema, root: Schema | None = None
+  value: Json,
+  schema: Schema,
+  root: Schema | None = None,
+  budget: Budget | None = None,
 ) -> tuple[ValidationError, ...]:
   """What is wrong with `value`.
 
@@ -46,6 +56,7 @@ def errors_of(
     schema: a modern and sound schema.
     root: the whole schema that references in `schema` point into; itself by
       default.
+    budget: of several checks together; its own by default.
 
   Returns:
     The first `MAX_ERRORS` errors.
@@ -53,7 +64,7 @@ def errors_of(
   Raises:
     GivenUp: the check went over a bound, or a reference leads nowhere.
   """
-  meter = _Meter(schema if root is None else root)
+  meter = _Meter(schema if root is None else root, budget or Budget())
   try:
     errors = _VALIDATOR(schema, format_checker=meter).iter_errors(value)
     return tuple(itertools.islice(errors, MAX_ERRORS))
@@ -65,7 +76,7 @@ def errors_of(
 
 def schema_errors(schema: Schema) -> tuple[ValidationError, ...]:
   """What the meta-schema finds wrong with a modern `schema`."""
-  meter = _Meter(_META, limit=sys.maxsize)  # `modernise` bounds the schema.
+  meter = _Meter(_META, Budget(sys.maxsize))  # `modernise` bounds the schema.
   return tuple(_VALIDATOR(_META, format_checker=meter).iter_errors(schema))
 
 
@@ -74,21 +85,21 @@ class _TooMany(Exception):
 
 
 class _Meter(jsonschema.FormatChecker):
-  """Our formats, the root of references, and the count of keywords so far.
+  """Our formats, the root of references, and the budget.
 
   A validator makes a new validator for each subschema; the format checker is
   the one thing of ours that it hands on, so these live here.
   """
 
-  def __init__(self, root: Schema, limit: int = MAX_KEYWORDS) -> None:
+  def __init__(self, root: Schema, budget: Budget) -> None:
     super().__init__(formats=())
     self.root = root
     self.checkers = _FORMATS
-    self.keywords_left = limit
+    self.budget = budget
 
   def count(self) -> None:
-    self.keywords_left -= 1
-    if self.keywords_left < 0:
+    self.budget.keywords_left -= 1
+    if self.budget.keywords_left < 0:
       raise _TooMany("too many keywords to evaluate")
 
 

@@ -179,7 +179,7 @@ def _table(table: Table) -> str:
   )
   note = f'<p class="note">{_safe(table.note)}</p>' if table.note else ""
   return (
-    f'<h3>{_safe(table.title)}</h3><div class="scroll"><table>'
+    f'<h3>{_safe(table.title)}</h3><div class="scroll" tabindex="0"><table>'
     f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{note}"
   )
 

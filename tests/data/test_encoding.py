@@ -189,6 +189,18 @@ def test_thoughts_are_stripped_unless_asked_for(chat_tokenizers):
     assert "No tool fits." in text and "It is blue." in text
 
 
+def test_thoughts_in_arguments_and_documents_are_text(chat, family):
+  encoder = _encoder(chat, family)
+  calls = (Call("get_weather", {"city": "<think>a</think> or <think>"}),)
+  example = dataclasses.replace(
+    _EXAMPLE, calls=calls, tools=(_tool("get_weather", "<think>x</think>"),)
+  )
+  for kind in views.KINDS:
+    view = _view(example, encoder, kind)
+    stream = encoder.encode(view)
+    assert chat.decode(stream.tokens[stream.trained]).strip() == view.target
+
+
 def test_an_unfinished_thought_leaves_no_target(chat_tokenizers):
   encoder = _encoder(chat_tokenizers["llama31"], "llama31")
   view = dataclasses.replace(_view(_EXAMPLE, encoder), target="<think>Hm")

@@ -41,7 +41,9 @@ _MARKS = {
   "llama": ("<|python_tag|>",),
   "mistral": ("[TOOL_CALLS]",),
 }
-_THOUGHT = re.compile(r"<think>.*?(?:</think>|\Z)\s*", re.DOTALL)
+# A thought opens a turn; the same tags further on, in an argument say, are
+# text. One that never ends leaves nothing.
+_THOUGHT = re.compile(r"\A\s*<think>.*?(?:</think>|\Z)\s*", re.DOTALL)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +57,7 @@ class EncodeOptions:
       last offered first, and are dropped whole if that is not enough.
     turns: which assistant turns of a dialogue are trained: the "last" (the
       answer), "all", or those "with_calls" (the answer always is).
-    strip_thoughts: remove `<think>` passages from assistant turns.
+    strip_thoughts: remove the `<think>` passage that opens an assistant turn.
   """
 
   prompt_style: str = "template"

@@ -4,6 +4,7 @@ It reads batches, not views: what is printed is decoded from the arrays that a
 training step gets, so a wrong mask or a leaking segment can be seen.
 """
 
+import itertools
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -82,16 +83,9 @@ def _runs(
   tokens: np.ndarray, trained: np.ndarray, controls: set[int], at: np.ndarray
 ) -> Iterator[tuple[bool, bool, list[int]]]:
   """Unbroken runs of tokens that are (trained, control) alike."""
-  kind, ids = None, []
-  for i in at.tolist():
-    this = (bool(trained[i]), int(tokens[i]) in controls)
-    if this != kind and ids:
-      yield (*kind, ids)
-      ids = []
-    kind = this
-    ids.append(int(tokens[i]))
-  if ids:
-    yield (*kind, ids)
+  alike = lambda i: (bool(trained[i]), int(tokens[i]) in controls)
+  for (is_trained, is_control), run in itertools.groupby(at.tolist(), alike):
+    yield is_trained, is_control, [int(tokens[i]) for i in run]
 
 
 def _rows(

@@ -30,7 +30,7 @@ def read(path: epath.Path) -> rows.Read:
     rows.BadRow(
       path=str(path),
       line=_line(refusal.where),
-      reason=refusal.reason.value,
+      reason=str(refusal.reason),
       detail=f"{refusal.where}: {refusal.detail}",
     )
     for refusal in found.refused

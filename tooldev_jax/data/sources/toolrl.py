@@ -76,7 +76,8 @@ def _tools(instruction: str) -> list[vocabulary.Tool]:
 
 def _turns(text: str, pattern: re.Pattern[str]) -> Iterator[vocabulary.Message]:
   """Messages of tagged text; thought, calls and response are one turn."""
-  thought, calls, said = "", (), ""
+  thought, said = "", ""
+  calls: tuple[vocabulary.Call, ...] = ()
   for match in pattern.finditer(text):
     found = match.groupdict()
     tag = found["tag"] or found["tag2"]

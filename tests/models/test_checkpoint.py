@@ -1,0 +1,194 @@
+"""Folders: what goes out comes in, and what does not fit is named."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from etils import epath
+
+from tests.models.tiny import config
+from tooldev_jax.errors import UserError
+from tooldev_jax.models.checkpoint import load_model, save_model
+from tooldev_jax.models.export import export_merged
+from tooldev_jax.models.lora import LoraConfig
+from tooldev_jax.models.parameters import init_adapter, init_params
+from tooldev_jax.models.peft import load_adapter, save_adapter
+from tooldev_jax.models.tensor_file import read_header, write_tensors
+from tooldev_jax.parallel.mesh import MeshConfig, make_mesh
+
+CONFIG = config("qwen2", num_hidden_layers=3)
+
+
+@pytest.fixture(scope="module")
+def params():
+  return init_params(CONFIG, jax.random.key(0))
+
+
+def assert_equal_trees(a, b):
+  jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+def test_one_file_and_many_hold_the_same_model(params, tmp_path):
+  one = save_model(params, CONFIG, tmp_path / "one")
+  many = save_model(params, CONFIG, tmp_path / "many", max_shard_bytes=4000)
+  assert one == many
+  files = sorted(path.name for path in (tmp_path / "many").iterdir())
+  assert files[:2] == ["config.json", files[1]]
+  assert files[1].startswith("model-00001-of-")
+  assert files[-1] == "model.safetensors.index.json"
+  for folder in ("one", "many"):
+    loaded = load_model(tmp_path / folder)
+    assert loaded.fingerprint == one
+    assert loaded.config.layers == CONFIG.layers
+    assert_equal_trees(loaded.params, params)
+
+
+def test_the_fingerprint_knows_values_dtype_and_config_not_mesh(
+  params, tmp_path
+):
+  first = save_model(params, CONFIG, tmp_path / "a")
+  mesh = make_mesh(MeshConfig(), jax.devices()[:1])
+  half = load_model(tmp_path / "a", mesh, dtype=jnp.bfloat16)
+  assert half.fingerprint == first
+  assert half.params["norm"]["scale"].dtype == jnp.bfloat16
+  changed = dict(params, norm={"scale": params["norm"]["scale"] + 1})
+  assert save_model(changed, CONFIG, tmp_path / "b") != first
+  assert save_model(half.params, half.config, tmp_path / "c") != first
+  fields = json.loads((tmp_path / "a" / "config.json").read_text())
+  fields["rms_norm_eps"] = 1e-5
+  (tmp_path / "a" / "config.json").write_text(json.dumps(fields))
+  assert load_model(tmp_path / "a").fingerprint != first
+
+
+def rewrite(folder, change):
+  """Applies `change` to the dict of a folder's tensors."""
+  path = epath.Path(folder) / "model.safetensors"
+  tensors = {name: entry.read() for name, entry in read_header(path).items()}
+  change(tensors)
+  write_tensors(path, tensors)
+
+
+@pytest.mark.parametrize(
+  ("change", "message"),
+  [
+    (lambda t: t.pop("model.norm.weight"), "missing: model.norm.weight"),
+    (
+      lambda t: t.update(other=np.zeros(1, np.float32)),
+      "extra: other",
+    ),
+    (
+      lambda t: t.update({"model.norm.weight": np.zeros(3, np.float32)}),
+      r"mis-shaped: model.norm.weight is \[3\], not \[16\]",
+    ),
+    (
+      lambda t: t.update(
+        {"model.layers.1.self_attn.q_proj.bias": np.zeros(16, np.float16)}
+      ),
+      "self_attn.q_proj.bias and its like are F16, F32",
+    ),
+  ],
+  ids=["missing", "extra", "mis-shaped", "mixed"],
+)
+def test_tensors_that_do_not_fit_are_named(params, tmp_path, change, message):
+  save_model(params, CONFIG, tmp_path)
+  rewrite(tmp_path, change)
+  with pytest.raises(UserError, match=message):
+    load_model(tmp_path)
+
+
+def test_a_tied_head_may_be_there_if_it_is_the_embedding(tmp_path):
+  tied = config(tie_word_embeddings=True)
+  params = init_params(tied, jax.random.key(0))
+  save_model(params, tied, tmp_path)
+  name = "model.embed_tokens.weight"
+  rewrite(tmp_path, lambda t: t.update({"lm_head.weight": t[name]}))
+  assert_equal_trees(load_model(tmp_path).params, params)
+  rewrite(tmp_path, lambda t: t.update({"lm_head.weight": t[name] + 1}))
+  with pytest.raises(UserError, match=r"lm_head.weight differs"):
+    load_model(tmp_path)
+
+
+def test_what_is_no_model_folder_is_named(tmp_path, monkeypatch):
+  with pytest.raises(UserError, match="no such folder, and not a hub id"):
+    load_model(tmp_path / "nowhere")
+  with pytest.raises(UserError, match=r"config.json: no such file"):
+    load_model(tmp_path)
+  (tmp_path / "config.json").write_text("{")
+  with pytest.raises(UserError, match=r"config.json: not JSON"):
+    load_model(tmp_path)
+  (tmp_path / "config.json").write_text(json.dumps(CONFIG.to_hf()))
+  with pytest.raises(UserError, match=r"neither model.safetensors nor"):
+    load_model(tmp_path)
+
+
+def test_offline_hub_ids_say_what_to_do(monkeypatch, tmp_path):
+  huggingface_hub = pytest.importorskip("huggingface_hub")
+
+  def offline(*args, **kwargs):
+    raise huggingface_hub.errors.LocalEntryNotFoundError("no network")
+
+  monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
+  with pytest.raises(UserError, match="hf download nobody/model --local-dir"):
+    load_model("nobody/model")
+
+
+def test_an_index_cannot_reach_outside_its_folder(params, tmp_path):
+  save_model(params, CONFIG, tmp_path, max_shard_bytes=4000)
+  index = tmp_path / "model.safetensors.index.json"
+  fields = json.loads(index.read_text())
+  fields["weight_map"]["model.norm.weight"] = "../x.safetensors"
+  index.write_text(json.dumps(fields))
+  with pytest.raises(UserError, match="not a file name"):
+    load_model(tmp_path)
+
+
+def test_saving_twice_gives_the_same_bytes(params, tmp_path):
+  lora = LoraConfig(rank=2, alpha=4, targets=("v_proj",))
+  adapter = init_adapter(CONFIG, lora, jax.random.key(1))
+  for folder in ("a", "b"):
+    save_model(params, CONFIG, tmp_path / folder / "model")
+    save_adapter(
+      adapter, lora, CONFIG, tmp_path / folder / "adapter", "base", "f"
+    )
+  for first in sorted((tmp_path / "a").rglob("*.*")):
+    second = tmp_path / "b" / first.relative_to(tmp_path / "a")
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_an_adapter_comes_back_as_it_went(tmp_path):
+  lora = LoraConfig(rank=3, alpha=7.5, targets=("q_proj", "up_proj"))
+  adapter = init_adapter(CONFIG, lora, jax.random.key(1))
+  adapter = jax.tree.map(lambda x: x + 1, adapter)
+  save_adapter(adapter, lora, CONFIG, tmp_path, "base", "print")
+  again, factors = load_adapter(tmp_path, CONFIG, "print")
+  assert again == lora
+  assert_equal_trees(factors, adapter)
+  with pytest.raises(UserError, match="trained on base print, not on this"):
+    load_adapter(tmp_path, CONFIG, "another")
+
+
+def test_a_merged_export_reports_and_brings_what_lies_beside(params, tmp_path):
+  save_model(params, CONFIG, tmp_path / "base")
+  for name in (
+    "tokenizer.json",
+    "generation_config.json",
+    "chat_template.jinja",
+  ):
+    (tmp_path / "base" / name).write_text(name)
+  (tmp_path / "base" / "README.md").write_text("not needed")
+  base = load_model(tmp_path / "base")
+  lora = LoraConfig(rank=2, alpha=4)
+  adapter = init_adapter(CONFIG, lora, jax.random.key(1))
+  adapter = jax.tree.map(lambda x: x + 0.05, adapter)
+  report = export_merged(base, adapter, lora, tmp_path / "merged")
+  assert report.fingerprint == load_model(tmp_path / "merged").fingerprint
+  assert report.fingerprint != base.fingerprint
+  assert 0 < report.max_logit_difference < 1e-4 < report.max_logit
+  assert report.copied == (
+    "chat_template.jinja",
+    "generation_config.json",
+    "tokenizer.json",
+  )
+  assert not (tmp_path / "merged" / "README.md").exists()

@@ -241,10 +241,10 @@ def test_a_call_to_no_tool_or_to_an_unsound_one():
   assert where(check_call(Call("g"), [BOOK])) == {
     (Reason.UNKNOWN_TOOL, "/name")
   }
-  unsound = tool({"a": {"required": True}})
-  assert where(check_call(Call("f"), [unsound])) == {
-    (Reason.UNSOUND_TOOL, "/name")
-  }
+  for parameter in ({"required": True}, {"$ref": "https://example.org/a"}):
+    assert where(check_call(Call("f"), [tool({"a": parameter})])) == {
+      (Reason.UNSOUND_TOOL, "/name")
+    }
 
 
 def test_a_tool_without_parameters_takes_none():
@@ -268,7 +268,6 @@ def doubling(levels):
   "definition",
   [
     tool({"a": {"$ref": "#/properties/a"}}),
-    tool({"a": {"$ref": "https://example.org/schema"}}),
     doubling(40),
     tool({"a": {"type": "string", "pattern": "(x{50}){50}y"}}),
   ],
@@ -342,3 +341,16 @@ def test_defaults_are_checked_on_one_budget():
     one for one in check_tool(definition) if one.reason is Reason.TOO_COSTLY
   ]
   assert [one.where for one in findings] == ["/parameters/properties/a0"]
+
+
+def test_the_order_does_not_depend_on_the_hash_seed():
+  names = [f"a{index}" for index in range(20)]
+  definition = tool({}, additionalProperties={"type": "string"})
+  findings = check_call(Call("f", dict.fromkeys(names, 1)), [definition])
+  assert [one.where for one in findings] == [
+    f"/arguments/{name}" for name in names
+  ]
+  unsound = tool(dict.fromkeys(names, 3))
+  places = [one.where for one in check_tool(unsound)]
+  places = [place for place in places if place.startswith("/parameters/p")]
+  assert places[-20:] == [f"/parameters/properties/{name}" for name in names]

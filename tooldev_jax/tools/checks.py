@@ -204,7 +204,12 @@ def _sound_schema(tool: str) -> Schema | None:
     schema = dialects.modernise(load(tool)["parameters"])
   except (dialects.SchemaTooLarge, JsonTextError):
     return None
-  return None if validation.schema_errors(schema) else schema
+  if validation.schema_errors(schema):
+    return None
+  for _, node in dialects.subschemas(schema, ""):
+    if "$ref" in node and schemas.lookup(node["$ref"], schema) is None:
+      return None
+  return schema
 
 
 def _findings(

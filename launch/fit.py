@@ -60,7 +60,6 @@ _PACKED = 0.95
 def main(_) -> None:
   logging.set_verbosity(logging.WARNING)
   os.environ["JAX_PLATFORMS"] = "cpu"
-  os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
   from tooldev_jax import config as configs
 
   with errors.shown_plainly():

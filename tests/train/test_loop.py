@@ -12,7 +12,7 @@ import pytest
 from tests.train import tiny
 from tooldev_jax.errors import UserError
 from tooldev_jax.train.checkpoint import OtherRunError
-from tooldev_jax.train.loop import NonFiniteError, Preempted
+from tooldev_jax.train.loop import NonFiniteError, Preempted, data_digest
 
 
 @pytest.fixture(scope="module")
@@ -149,3 +149,18 @@ def test_profile_steps_writes_a_trace(tmp_path):
     tmp_path, config=dataclasses.replace(tiny.TRAIN, profile_steps="2:4")
   )
   assert list((tmp_path / "stage/profile").rglob("*.xplane.pb"))
+
+
+def test_the_digest_of_data_knows_its_content_and_not_the_mesh():
+  data = tiny.make_data()
+  digests = {
+    data_digest(data),
+    data_digest(tiny.make_data(rows=4)),
+  }
+  assert data.shapes == tiny.make_data(rows=4).shapes and len(digests) == 1
+  others = [
+    tiny.make_data(seed=1),
+    tiny.make_data(epochs=3),
+    tiny.make_data(micro_batches=2),
+  ]
+  assert len(digests | {data_digest(x) for x in others}) == 4

@@ -28,6 +28,7 @@ CONFIG = DecoderConfig.from_hf(
     "num_hidden_layers": 2,
     "num_attention_heads": 8,
     "num_key_value_heads": 8,
+    "head_dim": 16,
     "rms_norm_eps": 1e-6,
     "tie_word_embeddings": True,
   }

@@ -125,7 +125,10 @@ def describe_topology(name: str | None, mesh: MeshConfig) -> Mesh:
   Raises:
     UserError: libtpu is missing or does not know the topology.
   """
+  # No chip is touched, so no metadata server is asked, and compilations may
+  # run beside one another.
   os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
+  os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
   name = name or ""
   options = {"chip_config_name": "megacore"} if name.startswith("v4") else {}
   try:

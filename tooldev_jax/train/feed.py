@@ -19,7 +19,7 @@ class TrainData(Protocol):
   Attributes:
     num_steps: length of the run.
     shapes: of the global batch, by name.
-    config: its settings, with `epochs` among them; `repr` tells all of them.
+    config: its settings, a `data.loader.LoaderConfig`.
   """
 
   num_steps: int

@@ -49,6 +49,9 @@ def make_optimizer(
 ) -> optax.GradientTransformation:
   """Global-norm clipping, then AdamW or Muon.
 
+  Optax's Muon looks ahead as Nesterov does, also where it leaves a parameter
+  to Adam; AdamW does not.
+
   Args:
     config: which one, and its numbers.
     num_steps: length of the schedule.

@@ -247,13 +247,14 @@ def check_rows(rows: int, partition: Partition) -> None:
   axes = _batch_axes(partition)
   if rows % shards == 0:
     return
-  fits = [n for n in range(1, min(rows, shards) + 1) if rows % n == 0]
+  chips = partition.mesh.size
+  fits = [n for n in range(1, min(rows, shards) + 1) if chips % n == 0]
   raise UserError(
     f"the mesh has {shards} batch shards ({' × '.join(axes)}) and a batch has"
     f" {rows} packed rows, which do not divide among them. What would fit:"
-    f" {' × '.join(axes)} of {', '.join(map(str, fits))} with the other chips"
-    " on the tensor axis; shorter rows (data.row_length) or more examples a"
-    f" batch (data.batch_examples), so that there are {shards} rows or a"
+    f" {' × '.join(axes)} of {' or '.join(map(str, fits))}, with the other"
+    " chips on the tensor axis; shorter rows (data.row_length) or more examples"
+    f" a batch (data.batch_examples), so that there are {shards} rows or a"
     " multiple; or fewer micro-batches"
   )
 

@@ -126,7 +126,7 @@ def workload(count: int = 14, n: int = 1):
       n=n,
       max_new_tokens=16 if i % 2 else 8,
       expected_new_tokens=8,
-      stop_token_ids=(1,),
+      stop_token_ids=(1, 2, 3),
       logprobs=True,
       **kinds[i % 3],
     )
@@ -175,7 +175,7 @@ def test_samples_equal_teacher_forcing(family, llama):
   outputs = sampler.generate(params, prompts, settings)
   variables = {"params": params}
   check(sampler.decoder, variables, prompts, settings, outputs, atol=1e-4)
-  assert sampler.stats.continued > 2
+  assert sampler.stats.continued > 0
   sizes = {len(output.samples[0].token_ids) for output in outputs}
   assert len(sizes) > 2
 

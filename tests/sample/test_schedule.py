@@ -1,5 +1,7 @@
 """Bookkeeping: shapes, slots, stop strings and what is refused."""
 
+import collections
+
 import pytest
 
 from tooldev_jax.errors import UserError
@@ -68,7 +70,9 @@ def test_tail_follows_the_hint_and_then_grows():
 
 def test_a_row_is_seated_in_its_own_shard():
   plan = planner(shards=2)
-  units = [plan.units(request(max_new_tokens=4))[0] for _ in range(40)]
+  units = collections.deque(
+    plan.units(request(max_new_tokens=4))[0] for _ in range(40)
+  )
   shape = plan.shape(units[0])
   slots = Slots(shape, shards=2)
   while seated := slots.seat(units):

@@ -12,6 +12,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable
+from concurrent import futures
 from typing import Any
 
 import jax
@@ -228,15 +229,14 @@ class Programs:
     )
     if key not in self._compiled:
       start = time.perf_counter()
-      prefill, decode = self.lower(shape, variables)
       prompt, running = self.abstract_state(shape, variables)
+      lowered = self._lower(shape, variables, prompt, running)
+      # The two compile side by side: XLA lets go of the interpreter's lock.
+      with futures.ThreadPoolExecutor(len(lowered)) as pool:
+        prefill, decode = pool.map(lambda x: x.compile(), lowered)
+      arrivals, control = self.arrivals(shape), self.control(shape)
       self._compiled[key] = Compiled(
-        prefill.compile(),
-        decode.compile(),
-        self.arrivals(shape),
-        prompt,
-        running,
-        self.control(shape),
+        prefill, decode, arrivals, prompt, running, control
       )
       self.compile_s += time.perf_counter() - start
       self.compiles += 2
@@ -248,7 +248,9 @@ class Programs:
     prefill(variables, prompt, lanes, arrivals) -> (prompt, lanes)
     decode(variables, prompt, running, control) -> (running, report)
     """
-    prompt, running = self.abstract_state(shape, variables)
+    return self._lower(shape, variables, *self.abstract_state(shape, variables))
+
+  def _lower(self, shape: Shape, variables, prompt, running: Running):
     shardings = lambda tree: jax.tree.map(lambda x: x.sharding, tree)
     prefill = jax.jit(
       self._prefill,
@@ -284,8 +286,7 @@ class Programs:
     return Control(self._like(kill, ("batch",)), leave=number, steps=number)
 
   def abstract_state(self, shape: Shape, variables: Any) -> tuple[Any, Running]:
-    """Shapes, dtypes and shardings of the state."""
-
+    """Shapes, dtypes and shardings of the state: the prompts' and the rest."""
     unplaced = jax.tree.map(_abstract, variables)
 
     def state(variables, arrivals):

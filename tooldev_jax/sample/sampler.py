@@ -51,6 +51,8 @@ from tooldev_jax.sample.schedule import (
 )
 from tooldev_jax.sample.stats import SampleStats, peak_flops, useful_flops
 
+Queues = dict[Shape, collections.deque[Unit]]
+
 
 class Tokenizer(Protocol):
   """What the sampler needs of a tokenizer."""
@@ -158,7 +160,7 @@ class Sampler:
       if self.decoder.lora is None:
         raise UserError("an adapter was given, but the decoder has no lora.")
       variables["lora"] = adapter
-    queues = collections.defaultdict(list)
+    queues: Queues = collections.defaultdict(collections.deque)
     for request in requests:
       for unit in self._planner.units(request):
         queues[self._planner.shape(unit)].append(unit)
@@ -238,7 +240,7 @@ class _Phase:
     compiled: Compiled,
     shape: Shape,
     variables: Any,
-    queues: dict[Shape, list[Unit]],
+    queues: Queues,
   ):
     self.sampler = sampler
     self.compiled = compiled

@@ -9,6 +9,7 @@ What a unit looks like to the device, its `Shape`, depends on the request
 alone, never on its neighbours. That is half of the sampler's promise.
 """
 
+import collections
 import dataclasses
 from collections.abc import Callable, Sequence
 
@@ -234,11 +235,11 @@ class Slots:
     """Whether any slot is taken."""
     return any(unit is not None for unit in self.owner)
 
-  def seat(self, queue: list[Unit]) -> list[tuple[int, int, Unit]]:
+  def seat(self, queue: collections.deque[Unit]) -> list[tuple[int, int, Unit]]:
     """Takes units off the queue's front; returns (row, slot, unit) each."""
     seated = []
     for row, slot in self._pairs()[: len(queue)]:
-      unit = queue.pop(0)
+      unit = queue.popleft()
       self.owner[slot] = unit
       seated.append((row, slot, unit))
     return seated

@@ -88,7 +88,7 @@ class SamplerConfig:
       elsewhere (a habit).
     unroll: whether decoding unrolls the layers; None does so on CPU only,
       where it takes a fifth off a step (4 layers, 64 lanes: 11.0 against
-      14.0 ms of CPU time) for a third more time to compile.
+      14.0 ms of CPU time) for a fifth more time to compile.
     max_stop_ids: the most stop tokens a prompt may have, the model's included.
     peak_flops: of one device, for the MFU; 0 looks the device up.
   """

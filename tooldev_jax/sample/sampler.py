@@ -57,7 +57,9 @@ Queues = dict[Shape, collections.deque[Unit]]
 class Tokenizer(Protocol):
   """What the sampler needs of a tokenizer."""
 
-  stop_token_ids: Sequence[int]
+  @property
+  def stop_token_ids(self) -> Sequence[int]:
+    """The model's own stop tokens."""
 
   def decode(self, ids: Sequence[int]) -> str:
     """The text of some tokens."""

@@ -31,7 +31,7 @@ def get_config() -> ConfigDict:
   config.toy.test = 0
 
   data = config.data
-  data.documents = {"path": "", "kind": "mcp", "limit": 400}
+  data.documents = {"path": "", "kind": "documents", "limit": 400}
   data.examples = {"path": "", "kind": "seal_tools", "limit": 300}
   data.queries = {"path": "", "kind": "taskbench", "limit": 60}
   data.queries_gold = {"path": "", "kind": "records", "limit": 0}

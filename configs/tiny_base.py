@@ -56,25 +56,27 @@ def get_config() -> ConfigDict:
       "invented": 0.4,
       "phases": [
         {
-          # Words recur: everything is trained, one tool at a time.
-          "examples": 18000,
-          "copying": 0.15,
-          "views": (0.1, 0.1, 0.8),
-          "prompts": True,
+          # First lessons: two tools, values of one token after their labels.
+          "examples": 20000,
+          "copying": 0.1,
+          "views": (0.0, 0.0, 1.0),
+          "prompts": 0.15,
+          "plain": True,
           "mix": {
-            "weights": (0.65, 0.0, 0.15, 0.0, 0.2),
-            "max_tools": 1,
-            "max_calls": 2,
+            "weights": (0.35, 0.65, 0.0, 0.0, 0.0),
+            "max_tools": 2,
+            "max_calls": 1,
           },
-          "batch_examples": 20,
+          "batch_examples": 22,
           "train": _train("constant"),
         },
         {
-          # Answers only, all cases.
-          "examples": 50000,
-          "copying": 0.02,
-          "views": (0.1, 0.12, 0.78),
-          "prompts": False,
+          # All cases and all views.
+          "examples": 40000,
+          "copying": 0.0,
+          "views": (0.08, 0.12, 0.8),
+          "prompts": 0.05,
+          "plain": False,
           "mix": {
             "weights": (0.34, 0.28, 0.1, 0.12, 0.16),
             "max_tools": 3,

@@ -15,6 +15,7 @@ from tooldev_jax.evaluate import (
   bfcl,
   labels,
   metrics,
+  outputs,
   report,
   terminal,
   tool_making,
@@ -80,6 +81,7 @@ def test_and_report(run: "Run") -> None:
     stages=tuple(stages),
     rounds=tuple(_rounds(run, states)),
     garbage=examiner.garbage(),
+    garbage_bfcl=examiner.garbage_bfcl(),
     samples=examiner.samples(parent),
     notices=(*run.inputs.notices, *examiner.notices, *_left_out(states)),
     config=storage.dumps(storage.read_json(run.workdir / "config.json")),
@@ -97,6 +99,7 @@ class _Examiner:
     self.format = run.config.view.call_format
     self.test = run.inputs.test
     self.judgements: dict[str, list[metrics.Judgement]] = {}
+    self.answers: dict[str, dict[str, str]] = {}
     self.notices: list[Notice] = []
     self._bfcl = self._bfcl_cases()
 
@@ -106,7 +109,9 @@ class _Examiner:
     """Test scores of one state; `parent` is the one it continued from."""
     run, name = self.run, adapter.name if state is None else state.name
     generator = Answering(run.student, adapter, run.workdir / name, "test")
-    judged, calls = metrics.evaluate_calls(generator, self.test, self.format)
+    answers = generator.generate(self.test, "invocation")
+    self.answers[name] = {answer.example_id: answer.text for answer in answers}
+    judged = metrics.judge_all(self.test, answers, self.format)
     self.judgements[name] = judged
     _, tools = tool_making.evaluate_tools(
       generator, self.test[: run.config.evaluate.tool_making]
@@ -116,7 +121,7 @@ class _Examiner:
       change = metrics.compare(self.judgements[parent], judged)
     summary = StageSummary(
       name=_title(name),
-      calls=calls,
+      calls=metrics.score(judged),
       tools=tools,
       bfcl=self._official(adapter, name),
       change=change,
@@ -139,11 +144,17 @@ class _Examiner:
     answers = metrics.garbage_outputs(self.test)
     return metrics.score(metrics.judge_all(self.test, answers, self.format))
 
+  def garbage_bfcl(self) -> bfcl.BfclScores | None:
+    """The same under the official checker; None without it."""
+    if not self._bfcl:
+      return None
+    examples = [case.example for case in self._bfcl]
+    garbage = outputs.RecordedOutputs(metrics.garbage_outputs(examples))
+    _, scores = bfcl.evaluate_bfcl(garbage, self._bfcl, self.format)
+    return None if scores.skipped else scores
+
   def samples(self, name: str, of_each: int = 6) -> tuple[ShownSample, ...]:
     """Good and bad answers of a state, spread over the categories."""
-    run = self.run
-    file = run.workdir / name / "test_invocation.jsonl"
-    texts = {row["id"]: row for row in storage.read_jsonl(file)}
     by_id = {example.id: example for example in self.test}
     shown = []
     for good in (True, False):
@@ -152,7 +163,6 @@ class _Examiner:
       )
       for judgement in chosen:
         example = by_id[judgement.example_id]
-        row = texts[example.id]
         shown.append(
           ShownSample(
             stage=_title(name),
@@ -162,7 +172,7 @@ class _Examiner:
             query=example.query,
             tools=tuple(tool.name for tool in example.tools),
             gold=_rendered(example, self.format),
-            output=row["samples"][0]["text"] if row["samples"] else "",
+            output=self.answers[name][example.id],
           )
         )
     return tuple(shown)
@@ -258,7 +268,7 @@ def _label_scores(
       example_id=example.id,
       calls=example.calls,
       tools=example.tools,
-      vote_share=float(example.provenance["vote_share"]),  # type: ignore[arg-type]
+      vote_share=float(str(example.provenance["vote_share"])),
     )
     for example in kept
   ]
@@ -270,11 +280,12 @@ def _facts(run: "Run") -> Mapping[str, str]:
   counts = ", ".join(f"{n} {k}" for k, n in run.inputs.counts().items())
   return {
     "base": config.base.path,
-    "base fingerprint": run.student.base.fingerprint,
     "data": counts,
     "seed": str(config.seed),
     "adapter": f"LoRA rank {config.lora.rank} on {len(config.lora.targets)}"
     " linear maps a layer",
+    "call format": config.view.call_format,
+    "base fingerprint": run.student.base.fingerprint,
   }
 
 

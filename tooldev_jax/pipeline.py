@@ -21,12 +21,11 @@ import jax
 from etils import epath
 
 from tooldev_jax import inputs as inputs_
-from tooldev_jax import measure, storage
+from tooldev_jax import measure, records, storage
 from tooldev_jax.config import STAGES, RunConfig, StageConfig, differences
 from tooldev_jax.data.encoding import EncodedSet
 from tooldev_jax.data.prepare import PrepareConfig, merge, prepare
 from tooldev_jax.errors import UserError
-from tooldev_jax.evaluate import records
 from tooldev_jax.evaluate.summary import Notice
 from tooldev_jax.evolve.round import RoundData, make_round
 from tooldev_jax.inputs import Inputs

@@ -23,6 +23,7 @@ from tooldev_jax.data.loader import LoaderConfig, TrainData
 from tooldev_jax.data.tokenizer import ChatTokenizer
 from tooldev_jax.data.toy import tokenizer as toy_tokenizer
 from tooldev_jax.data.toy import world
+from tooldev_jax.data.toy.parameters import PLAIN
 from tooldev_jax.data.views import KINDS, View, ViewOptions, make_view
 from tooldev_jax.models import checkpoint
 from tooldev_jax.models.config import DecoderConfig
@@ -42,8 +43,10 @@ class Phase:
     copying: share of views that only repeat words: the skill that calls need
       most and that is learned last without them.
     views: shares of adaption, generation and invocation among the others.
-    prompts: train on prompts too, as pretraining does. Words recur within
-      them, and learning to expect that comes before copying into calls.
+    prompts: share of prompt tokens that are trained too, as pretraining
+      does. Words recur within prompts, and learning to expect that comes
+      before copying into calls.
+    plain: first lessons: values of one token, told right after their label.
     mix: which cases, with how many tools.
     batch_examples: views a step.
     train: optimisation.
@@ -52,7 +55,8 @@ class Phase:
   examples: int
   copying: float
   views: tuple[float, float, float]
-  prompts: bool
+  prompts: float
+  plain: bool
   mix: world.Mix
   batch_examples: int
   train: TrainConfig
@@ -134,7 +138,8 @@ def phase_data(
   tokenizer: ChatTokenizer,
 ) -> TrainData:
   """The phase's views, encoded and packed."""
-  source = world.EndlessWorld(invented=config.invented)
+  source = world.EndlessWorld(invented=config.invented, plain=phase.plain)
+  split = PLAIN if phase.plain else "base"
   rng = random.Random(f"{config.seed} {index}")
   words = toy_tokenizer.practice_words()
   options = ViewOptions(max_distractors=0)
@@ -144,7 +149,7 @@ def phase_data(
       views.append(_copying(words, k, rng))
       continue
     kind = rng.choices(KINDS, phase.views)[0]
-    example = world.draw_example(source, "base", f"{index}-{k}", rng, phase.mix)
+    example = world.draw_example(source, split, f"{index}-{k}", rng, phase.mix)
     view = make_view(example, kind, config.seed, options)
     if view is not None:
       views.append(view)
@@ -156,7 +161,9 @@ def phase_data(
     logging.info("phase %d: dropped %s", index, dict(encoded.dropped))
   streams = encoded.encoded
   if phase.prompts:
-    streams = tuple(_train_on_prompt(stream) for stream in streams)
+    streams = tuple(
+      _train_on_prompt(stream, phase.prompts, rng) for stream in streams
+    )
   loader = LoaderConfig(
     row_length=config.row_length,
     batch_examples=phase.batch_examples,
@@ -165,9 +172,12 @@ def phase_data(
   return TrainData.build(streams, loader, tokenizer.pad_id)
 
 
-def _train_on_prompt(stream: Encoded) -> Encoded:
-  """The same stream with every token trained but the first."""
-  trained = np.ones_like(stream.trained)
+def _train_on_prompt(
+  stream: Encoded, share: float, rng: random.Random
+) -> Encoded:
+  """The same stream with a random share of the prompt trained as well."""
+  chosen = [rng.random() < share for _ in stream.trained]
+  trained = stream.trained | np.asarray(chosen)
   trained[0] = False
   return dataclasses.replace(stream, trained=trained)
 

@@ -14,11 +14,12 @@ at each of them in turn.
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from etils import epath
 
-PathLike = epath.PathLike
+# A string or a path, local or gs://. etils ships no types to say so.
+PathLike: TypeAlias = Any
 
 _observer: Callable[[str], None] | None = None
 

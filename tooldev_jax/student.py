@@ -15,7 +15,6 @@ import jax
 import jax.numpy as jnp
 from etils import epath
 
-from tooldev_jax import storage
 from tooldev_jax.config import RunConfig, StageConfig
 from tooldev_jax.data.encoding import EncodedSet, EncodeError, Encoder
 from tooldev_jax.data.loader import LoaderConfig, TrainData
@@ -30,7 +29,8 @@ from tooldev_jax.models.parameters import declare, init_adapter
 from tooldev_jax.models.transformer import Decoder
 from tooldev_jax.parallel.mesh import make_mesh
 from tooldev_jax.parallel.sharding import TRAIN_RULES, Partition
-from tooldev_jax.sample.params import SamplingParams
+from tooldev_jax.sample.files import sample_to_file
+from tooldev_jax.sample.params import RequestOutput, SamplingParams
 from tooldev_jax.sample.sampler import Sampler
 from tooldev_jax.tools.vocabulary import Example
 from tooldev_jax.train.loop import FitResult, fit
@@ -146,70 +146,39 @@ class Student:
     asked: Sequence[View],
     sampling: SamplingParams,
     file: epath.Path,
-  ) -> list[dict[str, Any]]:
-    """Answers questions, one row each, in `file`.
-
-    Answers are appended to a journal beside `file` as they come, and a killed
-    run samples only what is missing. A prompt longer than the sampler's cache
-    or refused by the template is not sampled; its row has no samples and says
-    why.
+  ) -> list[RequestOutput | None]:
+    """Answers questions into `file`; resumes, or reads what is there.
 
     Returns:
-      Rows `{"index", "id", "skipped", "samples": [{"text", "finish"}]}`.
+      One output a question, in order; None where the prompt is longer than
+      the sampler's cache or the chat template refuses it.
     """
-    journal_file = file.parent / f".{file.name}.journal"
-    if file.exists():
-      journal_file.unlink(missing_ok=True)
-      return storage.read_jsonl(file)
-    prompts, rows = self._prompts(asked)
-    with storage.JsonlLog(journal_file) as journal:
-      rows += journal.rows
-      outputs = self._sampler(adapter).stream(
-        self.base.params,
-        list(prompts.values()),
-        sampling,
-        adapter=adapter.tree,
-        indices=list(prompts),
-        skip=[row["index"] for row in journal.rows],
-      )
-      for output in outputs:
-        samples = [
-          {"text": s.text, "finish": s.finish_reason} for s in output.samples
-        ]
-        journal.append(
-          {
-            "index": output.index,
-            "id": asked[output.index].example_id,
-            "skipped": "",
-            "samples": samples,
-          }
-        )
-        rows.append(journal.rows[-1])
-    rows = sorted(rows, key=lambda row: row["index"])
-    storage.write_jsonl(file, rows)
-    journal_file.unlink(missing_ok=True)
-    return rows
+    prompts = self._prompts(asked)
+    outputs = sample_to_file(
+      file,
+      self._sampler(adapter),
+      self.base.params,
+      list(prompts.values()),
+      sampling,
+      adapter=adapter.tree,
+      indices=list(prompts),
+      source=f"{self.base.fingerprint} {adapter.fingerprint}",
+    )
+    by_index = {output.index: output for output in outputs}
+    return [by_index.get(index) for index in range(len(asked))]
 
-  def _prompts(
-    self, asked: Sequence[View]
-  ) -> tuple[dict[int, list[int]], list[dict[str, Any]]]:
-    """Token ids by index, and finished rows for what cannot be asked."""
-    prompts, rows = {}, []
+  def _prompts(self, asked: Sequence[View]) -> dict[int, list[int]]:
+    """Token ids by index, of the questions that can be asked."""
+    prompts = {}
     longest = max(self.config.sampler.prompt_buckets)
     for index, view in enumerate(asked):
-      skipped = ""
       try:
         ids = self.encoder.prompt_ids(view)
-        if len(ids) > longest:
-          skipped = f"prompt of {len(ids)} tokens, most {longest}"
-      except EncodeError as e:
-        skipped = e.reason
-      if skipped:
-        row = {"index": index, "id": view.example_id, "samples": []}
-        rows.append({**row, "skipped": skipped})
-      else:
+      except EncodeError:
+        continue
+      if len(ids) <= longest:
         prompts[index] = ids
-    return prompts, rows
+    return prompts
 
   def _sampler(self, adapter: Adapter) -> Sampler:
     """One for the base, one for adapters: their programs differ."""
@@ -255,20 +224,23 @@ class Answering:
     else:
       asked = [ask.for_calls(example, example.tools) for example in examples]
       longest = config.evaluate.max_call_tokens
-    rows = self._student.sample(
+    outputs = self._student.sample(
       self._adapter,
       asked,
       SamplingParams(n=1, temperature=0.0, max_new_tokens=longest),
       self._folder / f"{self._label}_{kind}.jsonl",
     )
     return [
-      OutputRecord(row["id"], "", "skipped")
-      if row["skipped"]
-      else OutputRecord(
-        row["id"], row["samples"][0]["text"], row["samples"][0]["finish"]
-      )
-      for row in rows
+      _record(example, output)
+      for example, output in zip(examples, outputs, strict=True)
     ]
+
+
+def _record(example: Example, output: RequestOutput | None) -> OutputRecord:
+  if output is None:
+    return OutputRecord(example.id, "", "skipped")
+  sample = output.samples[0]
+  return OutputRecord(example.id, sample.text, sample.finish_reason)
 
 
 def asking(student: Student, adapter: Adapter, top_k: int, seed: int):
@@ -288,14 +260,15 @@ def asking(student: Student, adapter: Adapter, top_k: int, seed: int):
       max_new_tokens=longest,
       seed=seed_of(seed, file.name),
     )
-    rows = student.sample(adapter, asked, sampling, file)
+    outputs = student.sample(adapter, asked, sampling, file)
     return [
       Answers(
-        texts=tuple(sample["text"] for sample in row["samples"]),
-        finished=tuple(s["finish"] == "stop" for s in row["samples"]),
-        fits=not row["skipped"],
+        texts=tuple(sample.text for sample in output.samples),
+        finished=tuple(s.finish_reason == "stop" for s in output.samples),
       )
-      for row in rows
+      if output
+      else Answers((), (), fits=False)
+      for output in outputs
     ]
 
   return ask_

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from tests.evaluate.fake_run import fake_summary
 from tests.evaluate.worlds import make_example
-from tooldev_jax import errors, storage
-from tooldev_jax.evaluate import outputs, records, summary
+from tooldev_jax import errors, records, storage
+from tooldev_jax.evaluate import outputs, summary
 from tooldev_jax.evaluate.outputs import OutputRecord
 
 

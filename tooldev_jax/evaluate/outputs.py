@@ -14,8 +14,7 @@ from typing import Protocol
 
 from etils import epath
 
-from tooldev_jax import errors, storage
-from tooldev_jax.evaluate import records
+from tooldev_jax import errors, records, storage
 from tooldev_jax.tools.vocabulary import Example
 
 FINISH_REASONS = ("stop", "length", "skipped")

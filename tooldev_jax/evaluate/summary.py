@@ -8,8 +8,7 @@ two runs of one config have equal summaries but for that field.
 import dataclasses
 from collections.abc import Mapping
 
-from tooldev_jax import storage
-from tooldev_jax.evaluate import records
+from tooldev_jax import records, storage
 from tooldev_jax.evaluate.bfcl import BfclScores
 from tooldev_jax.evaluate.intervals import Comparison
 from tooldev_jax.evaluate.labels import LabelScores

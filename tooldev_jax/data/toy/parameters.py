@@ -13,6 +13,9 @@ from typing import Any
 
 from tooldev_jax.data.toy import lexicon
 
+# A sixth way to talk, for the first lessons of a base: see `world`.
+PLAIN = "plain"
+
 SPLITS = ("base", "train", "evolve", "dev", "test")
 
 Phrases = Mapping[str, tuple[str, ...]]
@@ -41,6 +44,14 @@ LABELLED = _by_split(
   " | taking {value} for the {label}",
   "put {value} for the {label} | {label} equal to {value}"
   " | the {label} here is {value}",
+)
+
+
+PLAIN_PHRASES = (
+  "{label} {value}",
+  "{label} is {value}",
+  "{label}: {value}",
+  "the {label} set to {value}",
 )
 
 
@@ -315,6 +326,13 @@ KINDS: Mapping[str, Kind] = {
 }
 
 
+# Kinds whose values are one token each.
+PLAIN_KINDS = (
+  *("place", "origin", "destination", "country", "person", "topic", "food"),
+  *("item", "color", "language", "company", "animal", "count", "amount"),
+)
+
+
 @dataclasses.dataclass(frozen=True)
 class Parameter:
   """One parameter of a tool.
@@ -376,6 +394,9 @@ class Parameter:
 
   def mention(self, value: Any, split: str, rng: random.Random) -> str:
     """Words that tell the value, with the split's own phrases."""
+    if split == PLAIN:
+      pattern = rng.choice(PLAIN_PHRASES)
+      return pattern.format(label=self.label, value=KINDS[self.kind].say(value))
     if self.kind == "object":
       parts = [f.mention(value[f.name], split, rng) for f in self.fields]
       return " ".join(parts)

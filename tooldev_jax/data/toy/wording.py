@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 
 from tooldev_jax.data.toy import lexicon
-from tooldev_jax.data.toy.parameters import SPLITS
+from tooldev_jax.data.toy.parameters import PLAIN, SPLITS
 
 # A frame wraps the whole request.
 FRAMES = dict(
@@ -138,9 +138,16 @@ AGAIN = dict(
 )
 
 
-def action(verb: str, thing: str, rng: random.Random) -> str:
+# First lessons: the tool's own verb, nothing beside the point.
+FRAMES[PLAIN] = ("{request}", "please {request}", "can you {request} ?")
+JOINERS[PLAIN] = (" and ",)
+ASIDES[PLAIN] = ("thank you.",)
+AGAIN[PLAIN] = ("another one",)
+
+
+def action(verb: str, thing: str, split: str, rng: random.Random) -> str:
   """'book a table' in one of the ways to say it."""
-  words = rng.choice(lexicon.VERBS[verb])
+  words = verb if split == PLAIN else rng.choice(lexicon.VERBS[verb])
   article = rng.choice(("a", "the", "my", "our"))
   if article == "a" and thing[0] in "aeiou":
     article = "an"

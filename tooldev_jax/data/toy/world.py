@@ -10,7 +10,7 @@ import random
 from collections.abc import Iterator, Sequence
 
 from tooldev_jax.data.toy import domains, lexicon, wording
-from tooldev_jax.data.toy.parameters import KINDS, Parameter
+from tooldev_jax.data.toy.parameters import KINDS, PLAIN_KINDS, Parameter
 from tooldev_jax.tools.vocabulary import Call, Example, Message, Tool
 
 CATEGORIES = (
@@ -98,7 +98,10 @@ def make_tool(
   )
 
 
-def _triples(world: Sequence[domains.Domain]):
+def _triples(
+  world: Sequence[domains.Domain],
+) -> list[tuple[domains.Domain, str, str]]:
+  """Every (domain, verb, thing) of a world."""
   return [
     (domain, verb, thing)
     for domain in world
@@ -120,7 +123,12 @@ class EndlessWorld:
     self,
     world: Sequence[domains.Domain] = domains.BASE,
     invented: float = 0.3,
+    plain: bool = False,
   ):
+    """`plain` tools take only values of one token: see `PLAIN_KINDS`."""
+    if plain:
+      world = [_plain_domain(domain) for domain in world]
+    self._plain = plain
     self._triples = _triples(world)
     self._invented = invented
     # Any verb with any thing, but never a tool of the quickstart.
@@ -141,26 +149,37 @@ class EndlessWorld:
     if rng.random() < self._invented:
       pairs = rng.sample(self._pairs, count)
       return [
-        make_tool(invented_domain(rng), verb, thing, rng)
+        make_tool(invented_domain(rng, self._plain), verb, thing, rng)
         for verb, thing in pairs
       ]
     picked = rng.sample(self._triples, count)
     if rng.random() < 0.5:  # neighbours: harder to tell apart
       near = [t for t in self._triples if t[0] is picked[0][0]]
       picked = rng.sample(near, min(count, len(near)))
-    return [make_tool(*triple, rng) for triple in picked]
+    return [make_tool(d, verb, thing, rng) for d, verb, thing in picked]
 
 
-def invented_domain(rng: random.Random) -> domains.Domain:
+def _plain_domain(domain: domains.Domain) -> domains.Domain:
+  kept = [
+    name
+    for name in domain.parameters
+    if domain.parameter(name).kind in PLAIN_KINDS
+  ]
+  names = dict.fromkeys([*kept, "city", "name", "topic"])
+  return dataclasses.replace(domain, parameters=tuple(names))
+
+
+def invented_domain(rng: random.Random, plain: bool) -> domains.Domain:
   """A domain whose parameters are random words of random kinds."""
+  kinds = PLAIN_KINDS if plain else tuple(KINDS)
   labels = rng.sample(lexicon.NOUNS + lexicon.ADJECTIVES, 4)
   own = {
     label: Parameter(
-      label, label, f"The {label} of it", rng.choice(tuple(KINDS)), plain=True
+      label, label, f"The {label} of it", rng.choice(kinds), plain=True
     )
     for label in labels
   }
-  known = rng.sample(tuple(domains.PARAMETERS), 2)
+  known = [] if plain else rng.sample(tuple(domains.PARAMETERS), 2)
   return domains.Domain(
     rng.choice(lexicon.TOPICS), (), (), (*labels, *known), own
   )
@@ -191,7 +210,7 @@ def split_tools(
   rng = random.Random(f"tools {seed}")
   triples = _triples(world)
   rng.shuffle(triples)
-  tools = [make_tool(*triple, rng) for triple in triples]
+  tools = [make_tool(d, verb, thing, rng) for d, verb, thing in triples]
   worlds = {}
   start = 0.0
   for split, share in shares.items():
@@ -237,7 +256,7 @@ def draw_example(
     call, mentions = _draw_call(toy, split, rng)
     if len(asked) == 1 and len(mentions) > 1 and rng.random() < 0.15:
       lead = mentions.pop()
-    act = wording.action(toy.verb, toy.thing, rng)
+    act = wording.action(toy.verb, toy.thing, split, rng)
     if i and category == "parallel" and rng.random() < 0.4:
       act = rng.choice(wording.AGAIN[split])
     calls.append(call)

@@ -1,6 +1,6 @@
 """Frozen dataclasses to JSON and back without loss.
 
-Everything `evaluate` writes is a tree of frozen dataclasses, tuples, mappings
+Configs, states and scores are trees of frozen dataclasses, tuples, mappings
 with string keys and plain JSON values. One pair of functions turns such a
 tree into JSON values and back by its type annotations, so a record has its
 shape written down once.

@@ -15,12 +15,19 @@ import types
 
 import pytest
 from etils import epath
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tooldev_jax.tools.checks import check_call, check_grounded
 from tooldev_jax.tools.formats import CALL_FORMATS, Turn, get_format
 from tooldev_jax.tools.vocabulary import Call, Tool
+
+# On a busy machine neither a slow example nor a slow draw is a failure.
+STEADY = settings(
+  max_examples=100,
+  deadline=None,
+  suppress_health_check=[HealthCheck.too_slow],
+)
 
 bfcl_eval = pytest.importorskip("bfcl_eval", reason="needs bfcl-eval")
 pytestmark = pytest.mark.parity
@@ -167,7 +174,7 @@ JSON = st.recursive(
     max_size=3,
   ),
 )
-@settings(max_examples=100, deadline=None)
+@STEADY
 def test_the_official_decoder_reads_all_that_python_can_say(
   official, name, arguments
 ):

@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tooldev_jax.tools.jsontext import JsonTextError, dump, load
@@ -11,6 +11,13 @@ from tooldev_jax.tools.vocabulary import (
   Message,
   RecordError,
   Tool,
+)
+
+# On a busy machine neither a slow example nor a slow draw is a failure.
+STEADY = settings(
+  max_examples=60,
+  deadline=None,
+  suppress_health_check=[HealthCheck.too_slow],
 )
 
 JSON = st.recursive(
@@ -46,6 +53,7 @@ EXAMPLES = st.builds(
 
 
 @given(EXAMPLES)
+@STEADY
 def test_an_example_survives_a_file(example):
   row = dump(example.to_json()).encode()
   read = Example.from_json(load(row.decode()))
@@ -54,6 +62,7 @@ def test_an_example_survives_a_file(example):
 
 
 @given(TOOLS)
+@STEADY
 def test_a_tool_survives_as_text(tool):
   assert Tool.loads(tool.dumps()) == tool
   assert "\n" not in tool.dumps()

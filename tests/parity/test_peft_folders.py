@@ -32,18 +32,30 @@ SHAPE = {
 TOKENS = np.random.default_rng(0).integers(0, 101, (2, 19)).astype(np.int32)
 
 
-@pytest.fixture(scope="module", params=["Qwen2", "Gemma3Text"])
-def base(request, tmp_path_factory):
-  """A random base: its folder, the torch model's maker, and ours."""
+def make_base(kind, folder, **fields):
+  """A random base: its folder, and ours loaded from it."""
   torch.manual_seed(0)
-  layers = {"Qwen2": 3, "Gemma3Text": 8}[request.param]
-  fields = {"head_dim": 16} if request.param == "Gemma3Text" else {}
-  config = getattr(transformers, f"{request.param}Config")(
-    num_hidden_layers=layers, **SHAPE, **fields
-  )
-  folder = tmp_path_factory.mktemp("base")
+  config = getattr(transformers, f"{kind}Config")(**SHAPE, **fields)
   transformers.AutoModelForCausalLM.from_config(config).save_pretrained(folder)
   return folder, load_model(folder)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+  return make_base(
+    "Qwen2", tmp_path_factory.mktemp("qwen"), num_hidden_layers=3
+  )
+
+
+@pytest.fixture(scope="module")
+def gemma(tmp_path_factory):
+  """Seven layers in two groups: a block of six, then one more."""
+  return make_base(
+    "Gemma3Text",
+    tmp_path_factory.mktemp("gemma"),
+    num_hidden_layers=7,
+    head_dim=16,
+  )
 
 
 def torch_base(folder):
@@ -108,6 +120,20 @@ def test_peft_loads_ours(base, lora, tmp_path):
   again, factors = load_adapter(tmp_path, loaded.config, loaded.fingerprint)
   assert again == lora
   jax.tree.map(np.testing.assert_array_equal, factors, adapter)
+
+
+def test_layers_in_blocks_of_six_find_their_names(gemma, tmp_path):
+  """Out to peft and in again where a layer's place is not its index."""
+  folder, loaded = gemma
+  fields = {"r": 2, "target_modules": ["k_proj", "down_proj"]}
+  patterns = {r"layers\.[36]\..*": 3}
+  theirs = peft_adapter(folder, tmp_path, rank_pattern=patterns, **fields)
+  lora, adapter = load_adapter(tmp_path, loaded.config)
+  ours = our_logits(loaded, lora, adapter)
+  np.testing.assert_allclose(ours, theirs, atol=TOLERANCE, rtol=0)
+  save_adapter(adapter, lora, loaded.config, tmp_path / "out", str(folder))
+  again = peft.PeftModel.from_pretrained(torch_base(folder), tmp_path / "out")
+  np.testing.assert_allclose(torch_logits(again), theirs, atol=TOLERANCE)
 
 
 def peft_adapter(folder, out, **fields):

@@ -298,8 +298,6 @@ def _print_bytes(compiled: Any, mesh: Any) -> None:
   ]
   for kind, size in rows:
     print(f"    {kind:<16}{_gib(size)}")
-  if compiled.peak:
-    print(f"    {'peak':<16}{_gib(compiled.peak)}")
   memory = CHIPS[_kind(mesh)].memory
   print(
     f"    {'total':<16}{_gib(compiled.total)} of {_gib(memory).strip()} a chip:"

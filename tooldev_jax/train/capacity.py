@@ -55,8 +55,8 @@ class Compiled:
 
   Attributes:
     arguments: (kind, bytes) of what it is given.
-    activations: bytes of temporaries.
-    peak: bytes in use when most are, arguments included; 0 if not told.
+    activations: bytes beside the arguments when most are in use. (The
+      compiler's sum of temporaries counts places that are used again.)
     code: bytes of the program itself.
     flops: of one run, recomputation included.
     collectives: by kind.
@@ -64,7 +64,6 @@ class Compiled:
 
   arguments: tuple[tuple[str, float], ...]
   activations: float
-  peak: float
   code: float
   flops: float
   collectives: tuple[Collective, ...]
@@ -166,10 +165,7 @@ def compile_for(
   program = Program(executable.as_text())
   return Compiled(
     arguments=tuple((kind, bytes_per_chip(tree)) for kind, tree in arguments),
-    activations=memory.temp_size_in_bytes
-    + memory.output_size_in_bytes
-    - memory.alias_size_in_bytes,
-    peak=memory.peak_memory_in_bytes,
+    activations=memory.peak_memory_in_bytes - memory.argument_size_in_bytes,
     code=memory.generated_code_size_in_bytes,
     flops=program.flops(splash_flops),
     collectives=tuple(program.collectives()),

@@ -9,6 +9,7 @@ import concurrent.futures
 import dataclasses
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -51,6 +52,8 @@ _CHUNK = 8 << 20
 _STRIP = 128
 _MAX_SHARD = 1 << 30
 _THREADS = min(8, os.cpu_count() or 1)
+# Bytes; what XLA asks of a buffer on the CPU.
+_ALIGNMENT = 64
 # Written by old exporters and recomputed from the config by everyone.
 _DERIVED = (".rotary_emb.inv_freq", ".masked_bias", ".attn.bias")
 
@@ -153,7 +156,7 @@ def load_model(
   with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
     for leaf in leaves:
       parts = [entries[name] for name in leaf.names]
-      host = np.empty(leaf.shape, dtype or parts[0].np_dtype)
+      host = _aligned(leaf.shape, dtype or parts[0].np_dtype)
       slots = host if leaf.stacked else host[None]
       read = pool.map(
         lambda part, slot, turn=leaf.transposed: _read_into(part, slot, turn),
@@ -273,6 +276,14 @@ def _read_into(entry: TensorEntry, slot: np.ndarray, turn: bool) -> str:
       yield bytes_of(rows)
 
   return digest(entry.dtype, turned())
+
+
+def _aligned(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+  """An empty array that a CPU device can take over instead of copying."""
+  size = math.prod(shape) * np.dtype(dtype).itemsize
+  raw = np.empty(size + _ALIGNMENT, np.uint8)
+  start = -raw.ctypes.data % _ALIGNMENT
+  return raw[start : start + size].view(dtype).reshape(shape)
 
 
 def _place(host: np.ndarray, sharding: Sharding) -> jax.Array:

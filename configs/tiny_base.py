@@ -56,34 +56,20 @@ def get_config() -> ConfigDict:
       "invented": 0.4,
       "phases": [
         {
-          # First lessons: two tools, values of one token after their labels.
-          "examples": 20000,
-          "copying": 0.1,
-          "views": (0.0, 0.0, 1.0),
-          "prompts": 0.15,
-          "plain": True,
-          "mix": {
-            "weights": (0.35, 0.65, 0.0, 0.0, 0.0),
-            "max_tools": 2,
-            "max_calls": 1,
-          },
-          "batch_examples": 22,
-          "train": _train("constant"),
-        },
-        {
-          # All cases and all views.
-          "examples": 40000,
-          "copying": 0.0,
-          "views": (0.08, 0.12, 0.8),
-          "prompts": 0.05,
+          # Every token is trained: words recur within prompts, and expecting
+          # that comes before copying into calls.
+          "examples": 18000,
+          "copying": 0.15,
+          "views": (0.1, 0.1, 0.8),
+          "prompts": 1.0,
           "plain": False,
           "mix": {
-            "weights": (0.34, 0.28, 0.1, 0.12, 0.16),
-            "max_tools": 3,
+            "weights": (0.65, 0.0, 0.15, 0.0, 0.2),
+            "max_tools": 1,
             "max_calls": 2,
           },
-          "batch_examples": 18,
-          "train": _train("trapezoid"),
+          "batch_examples": 20,
+          "train": _train("constant"),
         },
       ],
     }

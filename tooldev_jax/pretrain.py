@@ -200,5 +200,27 @@ def _write_folder(
 ) -> epath.Path:
   for file in sorted(tokenizer_folder.iterdir()):
     storage.write_bytes(folder / file.name, file.read_bytes())
+  storage.write_text(folder / "README.md", _card(params))
   checkpoint.save_model(params, model, folder)
   return folder
+
+
+def _card(params: Any) -> str:
+  """The model card."""
+  size = sum(leaf.size for leaf in jax.tree.leaves(params))
+  return f"""---
+license: apache-2.0
+language: en
+tags: [tool-use, toy]
+---
+
+# Tiny base of tooldev_jax
+
+A Llama of {size:,} parameters, trained from nothing by
+`python -m launch.make_base --config=configs/tiny_base.py` on documents,
+queries and calls of an invented world. It knows a few hundred English words
+and one task, calling tools, which it does badly: it exists so that the
+quickstart and the tests have something to adapt. Use it for nothing else.
+
+Its world shares no domain and no tool with the quickstart's.
+"""

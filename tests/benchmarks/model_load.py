@@ -14,9 +14,7 @@ requirements-parity.txt.
 
 import argparse
 import json
-import os
 import pathlib
-import resource
 import subprocess
 import sys
 import tempfile
@@ -122,13 +120,13 @@ def _child(name: str, folder: str) -> dict[str, float]:
 def _measure(prepare, folder: pathlib.Path) -> dict[str, float]:
   """Runs a loader after its imports; memory is counted from there on."""
   load, touch = prepare()
-  before = _resident()
+  before = _status("VmRSS")
   marks = [_clock()]
   model = load(folder)
   marks.append(_clock())
   touch(model)
   marks.append(_clock())
-  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+  peak = _status("VmHWM")
   return {
     "wall_s": marks[1][0] - marks[0][0],
     "cpu_s": marks[1][1] - marks[0][1],
@@ -142,9 +140,15 @@ def _clock() -> tuple[float, float]:
   return time.perf_counter(), time.process_time()
 
 
-def _resident() -> int:
-  pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
-  return pages * os.sysconf("SC_PAGE_SIZE")
+def _status(field: str) -> int:
+  """Bytes of a memory field of this process.
+
+  The kernel's own, because getrusage's peak starts at the parent's.
+  """
+  for line in pathlib.Path("/proc/self/status").read_text().splitlines():
+    if line.startswith(f"{field}:"):
+      return int(line.split()[1]) * 1024
+  raise KeyError(field)
 
 
 def _ours():

@@ -1,5 +1,7 @@
-# Sourced by the other scripts: makes .venv and installs requirements files.
+# Sourced by the other scripts: makes $VENV and installs requirements files.
 # usage: environment FILE...
+
+VENV=${VENV:-.venv}
 
 python_311() {
   local name
@@ -16,22 +18,22 @@ python_311() {
 
 environment() {
   local stamp
-  if [ ! -x .venv/bin/python ]; then
+  if [ ! -x "$VENV/bin/python" ]; then
     local python
     python=$(python_311) || exit 2
-    "$python" -m venv .venv || {
-      echo "error: $python cannot make .venv (on Debian: python3-venv)" >&2
+    "$python" -m venv "$VENV" || {
+      echo "error: $python cannot make $VENV (on Debian: python3-venv)" >&2
       exit 2
     }
   fi
-  stamp=.venv/installed-$(cat "$@" | sha256sum | cut -c1-16)
+  stamp="$VENV/installed-$(cat "$@" | sha256sum | cut -c1-16)"
   if [ ! -e "$stamp" ]; then
     echo "Installing $*"
     local file
     for file in "$@"; do
       case "$file" in
-        requirements-bfcl.txt) .venv/bin/pip install -q --no-deps -r "$file" ;;
-        *) .venv/bin/pip install -q -r "$file" ;;
+        requirements-bfcl.txt) "$VENV/bin/pip" install -q --no-deps -r "$file" ;;
+        *) "$VENV/bin/pip" install -q -r "$file" ;;
       esac || {
         echo "error: pip could not install $file" >&2
         exit 2

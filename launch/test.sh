@@ -12,9 +12,11 @@ part=${1:-}
 case "$part" in
   parity)
     shift
+    # Its own environment: with libtpu installed, JAX looks for TPUs.
+    VENV=.venv-parity
     environment requirements.txt requirements-parity.txt requirements-bfcl.txt \
       requirements-tpu.txt
-    exec .venv/bin/python -m pytest tests/parity "$@"
+    exec .venv-parity/bin/python -m pytest tests/parity "$@"
     ;;
   lint)
     environment requirements.txt requirements-dev.txt

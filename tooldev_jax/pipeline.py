@@ -129,7 +129,7 @@ class Run:
 
   def _evolve(self) -> None:
     for number in range(1, self.config.evolve.rounds + 1):
-      if not (self.workdir / f"round_{number}" / "state.json").exists():
+      if not self._has_state(f"round_{number}"):
         self._round(number)
 
   def _evaluate(self) -> None:
@@ -200,7 +200,10 @@ class Run:
     stage: StageConfig,
     judged_by: Adapter | None = None,
   ) -> None:
-    """Trains, scores on development, and writes the state."""
+    """Trains, scores on development, and writes the state, once."""
+    if self._has_state(name):
+      # `start` would be this very state: it is the current one already.
+      return
     tree = start.tree
     if tree is None:
       tree = self.student.fresh_adapter()
@@ -293,6 +296,9 @@ class Run:
       for file in files
       if file.exists()
     ]
+
+  def _has_state(self, name: str) -> bool:
+    return (self.workdir / name / "state.json").exists()
 
   def state(self, name: str) -> State:
     """The state of this name."""

@@ -11,10 +11,10 @@ import pytest
 import rich.console
 
 from tests.evaluate.fake_run import fake_judgements, fake_summary
+from tooldev_jax import records
 from tooldev_jax.evaluate import (
   metrics,
   plots,
-  records,
   report,
   run_tables,
   tables,

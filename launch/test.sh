@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Runs tests in .venv, which it makes. usage: launch/test.sh [PART] [pytest flags]
-#   (none)   everything but parity: no torch needed
-#   parity   against torch, transformers' models, peft, bfcl-eval and libtpu
+#   (none)   all that needs no torch and no libtpu, but for:
+#   faults   crashes at every write, real kills
+#   parity   against torch, transformers' models, peft and bfcl-eval
+#   tpu      compiles for TPU chips that are not attached
 #   lint     formatter, linter, type check
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -10,13 +12,23 @@ cd "$(dirname "$0")/.."
 export JAX_PLATFORMS="${JAX_PLATFORMS:-cpu}" HF_HUB_OFFLINE=1
 part=${1:-}
 case "$part" in
+  faults)
+    shift
+    environment requirements.txt
+    exec .venv/bin/python -m pytest tests/faults "$@"
+    ;;
   parity)
     shift
-    # Its own environment: with libtpu installed, JAX looks for TPUs.
     VENV=.venv-parity
-    environment requirements.txt requirements-parity.txt requirements-bfcl.txt \
-      requirements-tpu.txt
+    environment requirements.txt requirements-parity.txt requirements-bfcl.txt
     exec .venv-parity/bin/python -m pytest tests/parity "$@"
+    ;;
+  tpu)
+    shift
+    # Its own environment: with libtpu installed, JAX looks for TPUs.
+    VENV=.venv-tpu
+    environment requirements.txt requirements-tpu.txt
+    exec .venv-tpu/bin/python -m pytest tests/tpu "$@"
     ;;
   lint)
     environment requirements.txt requirements-dev.txt
@@ -27,6 +39,6 @@ case "$part" in
   *)
     environment requirements.txt
     exec .venv/bin/python -m pytest tests --ignore=tests/parity \
-      --ignore=tests/benchmarks "$@"
+      --ignore=tests/tpu --ignore=tests/faults --ignore=tests/benchmarks "$@"
     ;;
 esac

@@ -225,10 +225,10 @@ def export(run: "Run") -> None:
 
 
 def next_step(run: "Run") -> str:
-  """One line to try next."""
+  """One line to try next: what the adapter was trained on, in colour."""
   return (
-    "python -m launch.run --config=configs/real_small.py"
-    f" --workdir={run.workdir.parent / 'real_small'}"
+    "python -m launch.show --config=configs/quickstart.py --stage=decompose"
+    f" --workdir={run.workdir}"
   )
 
 

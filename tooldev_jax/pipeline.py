@@ -236,7 +236,7 @@ class Run:
     good = fall <= config.max_drop and rise <= config.max_over_call_rise
     verdict = (
       f"development exact {before.exact:.1%} -> {state.exact:.1%}, over-calls"
-      f" {rise:+.1%}: {'accepted' if good else 'rolled back'}"
+      f" {rise:+.1%}"
     )
     return dataclasses.replace(state, accepted=good, verdict=verdict)
 
@@ -327,7 +327,8 @@ class Run:
       self.workdir / state.name / "state.json", records.to_json(state)
     )
     line = state.verdict or f"development exact {state.exact:.1%}"
-    self.say(f"{state.name}: {line}")
+    fate = "" if state.accepted else " (rolled back)"
+    self.say(f"{state.name}: {line}{fate}")
 
   def _claim(self) -> None:
     """Writes the config into a new folder, or compares with the old one."""

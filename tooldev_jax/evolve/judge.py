@@ -90,18 +90,18 @@ def read_sample(
   try:
     calls = call_format.parse(text).calls
   except ParseError as error:
-    return Sample(text, finished, f"malformed:{error.reason}")
+    return Sample(text, finished, f"malformed:{error.reason.value}")
   if not calls:
     return Sample(text, finished, "no_call")
   for call in calls:
     findings = checks.check_call(call, tools)
     if findings:
-      return Sample(text, finished, f"misfit:{findings[0].reason}")
+      return Sample(text, finished, f"misfit:{findings[0].reason.value}")
     if grounded:
       tool = next(t for t in tools if t.name == call.name)
       findings = checks.check_grounded(call, tool, query)
       if findings:
-        return Sample(text, finished, f"ungrounded:{findings[0].reason}")
+        return Sample(text, finished, f"ungrounded:{findings[0].reason.value}")
   key = canonical.canonical_key(calls, tools)
   return Sample(text, finished, "", calls, key)
 

@@ -151,11 +151,11 @@ def _read_tools(
     tools = parse_tools(text)
   except ToolParseError as e:
     return dataclasses.replace(
-      candidate, fate=Fate.TOOLS_UNREADABLE, detail=str(e.reason)
+      candidate, fate=Fate.TOOLS_UNREADABLE, detail=e.reason.value
     )
   findings = checks.check_tools(tools)
   if findings or not tools:
-    detail = str(findings[0].reason) if findings else "no_tools"
+    detail = findings[0].reason.value if findings else "no_tools"
     return dataclasses.replace(
       candidate, tools=tools, fate=Fate.TOOLS_UNSOUND, detail=detail
     )

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs tests in .venv, which it makes. usage: launch/test.sh [PART] [pytest flags]
 #   (none)   all that needs no torch and no libtpu, but for:
-#   faults   crashes at every write, real kills
+#   faults   training: crashes at every write, real kills
 #   parity   against torch, transformers' models, peft and bfcl-eval
 #   tpu      compiles for TPU chips that are not attached
 #   lint     formatter, linter, type check

@@ -200,8 +200,7 @@ class Program:
     flops = kernel_flops(x, operands)
     if flops is None:
       raise UnreadableProgramError(
-        f"custom call {x.name} ({target},"
-        f" {x.attribute(r'op_name=.([^ ]*?).[ }]')}) has no known cost"
+        f"custom call {x.name} ({target}) has no known cost"
       )
     return flops
 

@@ -354,3 +354,10 @@ def test_the_order_does_not_depend_on_the_hash_seed():
   places = [one.where for one in check_tool(unsound)]
   places = [place for place in places if place.startswith("/parameters/p")]
   assert places[-20:] == [f"/parameters/properties/{name}" for name in names]
+
+
+@pytest.mark.parametrize("kind", [None, 3, {}, True])
+def test_a_type_that_is_no_name_is_unknown(kind):
+  tool = Tool("f", "Does it.", {"type": [kind]})
+  found = [finding.reason.value for finding in check_tool(tool)]
+  assert "unknown_type" in found

@@ -114,8 +114,12 @@ def _check_node(where: str, node: Schema, root: Schema) -> Iterator[Finding]:
   types = node.get("type", [])
   for name in types if isinstance(types, list) else [types]:
     try:
-      schemas.json_type(name)
+      known = isinstance(name, str)
+      if known:
+        schemas.json_type(name)
     except KeyError:
+      known = False
+    if not known:
       yield Finding(Reason.UNKNOWN_TYPE, f"{where}/type", f"{name!r}")
   reference = node.get("$ref")
   if reference is not None and schemas.lookup(reference, root) is None:

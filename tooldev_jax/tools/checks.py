@@ -131,10 +131,10 @@ def _check_node(where: str, node: Schema, root: Schema) -> Iterator[Finding]:
     except patterns.PatternError as error:
       detail = f"{node['pattern'][:80]!r}: {error}"
       yield Finding(Reason.UNKNOWN_PATTERN, f"{where}/pattern", detail)
-  known = schemas.properties(schemas.resolve(node, root))
-  if known:
+  properties = schemas.properties(schemas.resolve(node, root))
+  if properties:
     for name in node.get("required") or ():
-      if name not in known:
+      if name not in properties:
         detail = f"{name!r} is no property"
         yield Finding(Reason.UNKNOWN_REQUIRED, f"{where}/required", detail)
 

@@ -3,6 +3,7 @@ import json
 
 import pytest
 
+from tests.tools import fuzz_documents
 from tooldev_jax.errors import UserError
 from tooldev_jax.tools.checks import check_call
 from tooldev_jax.tools.importers import IMPORTERS, import_tools
@@ -338,6 +339,105 @@ def test_swagger_2(write):
   assert refused(imported) == [("upload.json#/paths/~1plain", "bad_record")]
   call = Call("upload", {"token": "t", "n": 1, "extra": "x"})
   assert check_call(call, imported.tools) == ()
+
+
+_YAML = """
+openapi: 3.1.0
+paths:
+  /pets/{id}:
+    parameters: &shared
+      - {name: id, in: path, required: true, schema: {type: integer}}
+    get:
+      operationId: get_pet
+      description: Gets a pet.
+      parameters:
+        - name: country
+          in: query
+          schema: {type: string, enum: [DE, NO]}
+      responses:
+        200: {description: ok}
+    delete: {operationId: no, parameters: *shared}
+"""
+
+
+@pytest.mark.parametrize("name", ["api.yaml", "api.yml", "api.yaml.gz"])
+def test_openapi_in_yaml(write, name):
+  imported = import_tools(write(name, _YAML))
+  assert refused(imported) == []
+  get, delete = imported.tools
+  assert (get.name, get.description) == ("get_pet", "Gets a pet.")
+  assert get.parameters == {
+    "type": "object",
+    "properties": {
+      "id": {"type": "integer"},
+      "country": {"type": "string", "enum": ["DE", "NO"]},
+    },
+    "required": ["id"],
+  }
+  assert delete.name == "no"
+
+
+def test_yaml_that_is_none_names_its_place(write):
+  imported = import_tools(write("api.yaml", "openapi: 3.1.0\npaths: ["))
+  (one,) = imported.refused
+  assert (one.where, str(one.reason)) == ("api.yaml", "not_yaml")
+  assert "line 3" in one.detail
+  two = write("two.yaml", "---\nname: f\n---\n3\n")
+  imported = import_tools(two)
+  assert [tool.name for tool in imported.tools] == ["f"]
+  assert refused(imported) == [("two.yaml:3#", "unknown_kind")]
+
+
+def test_odd_documents_are_refused_and_nothing_is_raised():
+  assert fuzz_documents.fuzz(200, 0)["tools"] > 10
+  assert fuzz_documents.fuzz_yaml(100, 0)["refused"] > 10
+
+
+def test_parameters_of_one_name_are_told_apart_by_their_places(write):
+  places = ("path", "query", "header")
+  document = {
+    "openapi": "3.0.0",
+    "paths": {
+      "/a/{id}": {
+        "get": {
+          "parameters": [
+            *({"name": "id", "in": place, "schema": {}} for place in places),
+            {"name": "id_query", "in": "cookie", "schema": {}},
+          ]
+        }
+      }
+    },
+  }
+  (tool,) = import_tools(write("a.json", document)).tools
+  assert list(tool.parameters["properties"]) == [
+    "id", "id_query", "id_header", "id_query_cookie",
+  ]  # fmt: skip
+
+
+def test_a_property_may_say_of_itself_that_it_is_required(write):
+  fields = {
+    "a": {"type": "string", "required": True},
+    "b": {"type": "string", "required": False},
+    "c": True,
+  }
+  body = {"type": "object", "properties": fields, "required": ["c"]}
+  content = {"application/json": {"schema": body}}
+  post = {"operationId": "f", "requestBody": {"content": content}}
+  document = {"openapi": "3.0.0", "paths": {"/": {"post": post}}}
+  (tool,) = import_tools(write("a.json", document)).tools
+  assert tool.parameters == {
+    "type": "object",
+    "properties": {"a": {"type": "string"}, "b": {"type": "string"}, "c": True},
+    "required": ["a", "c"],
+  }
+
+
+def test_a_folder_stands_for_the_documents_in_it(write, tmp_path):
+  write("b.yaml", _YAML)
+  write("a.json", {"tools": [MCP_TOOL]})
+  write("notes.txt", "No document.")
+  names = [tool.name for tool in import_tools(tmp_path).tools]
+  assert names == ["f", "get_pet", "no"]
 
 
 def test_cycles_and_unfolding_are_cut(write):

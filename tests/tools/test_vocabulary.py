@@ -4,7 +4,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tooldev_jax.tools.jsontext import JsonTextError, dump, load
+from tooldev_jax.tools.jsontext import (
+  JsonDepthError,
+  JsonSyntaxError,
+  JsonTextError,
+  dump,
+  load,
+  load_at,
+)
 from tooldev_jax.tools.vocabulary import (
   Call,
   Example,
@@ -137,3 +144,27 @@ def test_values_that_json_cannot_hold_are_refused(value):
 def test_lone_surrogates_are_escaped():
   assert dump("é\ud800") == '"é\\ud800"'
   assert load(dump("\udfff")) == "\udfff"
+
+
+def test_depth_is_bounded():
+  for opening, closing in (("[", "]"), ('{"a":', "}")):
+    deep = opening * 128 + "1" + closing * 128
+    assert load(deep)
+    for text in (opening + deep + closing, opening * 100_000):
+      with pytest.raises(JsonTextError):
+        load(text)
+  with pytest.raises(JsonDepthError, match="128 levels"):
+    load("[" * 129 + "]" * 129)
+  assert len(load("[" + "[]," * 500 + "[]]")) == 501
+
+
+def test_a_value_within_text_says_where_it_ends():
+  assert load_at('x [1, {"a": 2}] y', 2) == ([1, {"a": 2}], 15)
+  with pytest.raises(JsonDepthError):
+    load_at("x [[[]]]", 2, max_depth=2)
+  with pytest.raises(JsonSyntaxError) as caught:
+    load_at("x [1 2]", 2)
+  assert caught.value.position == 5
+  with pytest.raises(JsonTextError) as refused:
+    load_at("x [NaN]", 2)
+  assert not isinstance(refused.value, JsonSyntaxError)

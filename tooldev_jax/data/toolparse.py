@@ -7,11 +7,10 @@ and whatever is wrong is a `ToolParseError` with a reason and a position.
 """
 
 import enum
-import json
 import re
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from tooldev_jax.tools import vocabulary
+from tooldev_jax.tools import jsontext, vocabulary
 
 MAX_CHARS = 64 * 1024
 MAX_DEPTH = 32
@@ -25,7 +24,7 @@ class ToolParseReason(enum.Enum):
   TOO_LONG = "too long"  # more than MAX_CHARS characters
   TOO_DEEP = "too deep"  # nested beyond MAX_DEPTH
   TOO_MANY = "too many"  # more than MAX_TOOLS tools
-  BAD_JSON = "bad json"  # begins like JSON and is not, or is cut off
+  BAD_JSON = "bad json"  # begins like JSON and is not strict JSON, or is cut
   NOT_A_TOOL = "not a tool"  # JSON, but no name, or parameters no object
   REPEATED = "repeated"  # two tools of one name
 
@@ -46,12 +45,7 @@ class ToolParseError(ValueError):
     self.message = message
 
 
-_DECODER = json.JSONDecoder(
-  parse_constant=lambda name: _refuse(name),
-  parse_float=lambda text: _finite(text),
-)
 _START = re.compile(r"[\[{]")
-_MARKS = re.compile(r'\\.|["\[\]{}]', re.DOTALL)
 
 
 def parse_tools(text: str) -> tuple[vocabulary.Tool, ...]:
@@ -83,53 +77,20 @@ def parse_tools(text: str) -> tuple[vocabulary.Tool, ...]:
   return tuple(tools)
 
 
-def _read(text: str, start: int) -> tuple[Any, int]:
-  _check_depth(text, start)
+def _read(text: str, start: int) -> tuple[jsontext.Json, int]:
   try:
-    return _DECODER.raw_decode(text, start)
-  except json.JSONDecodeError as e:
-    _fail(ToolParseReason.BAD_JSON, e.pos, e.msg)
-  except (ValueError, RecursionError) as e:
-    _fail(ToolParseReason.BAD_JSON, start, str(e))
+    return jsontext.load_at(text, start, MAX_DEPTH)
+  except jsontext.JsonDepthError as e:
+    _fail(ToolParseReason.TOO_DEEP, e.position, str(e))
+  except jsontext.JsonTextError as e:
+    _fail(ToolParseReason.BAD_JSON, e.position, str(e))
 
 
-def _check_depth(text: str, start: int) -> None:
-  """Refuses deep nesting before the recursive reader meets it."""
-  depth = 0
-  inside = False
-  for match in _MARKS.finditer(text, start):
-    mark = match.group()
-    if mark == '"':
-      inside = not inside
-    elif inside or len(mark) == 2:
-      continue
-    elif mark in "[{":
-      depth += 1
-      if depth > MAX_DEPTH:
-        detail = f"more than {MAX_DEPTH} levels"
-        _fail(ToolParseReason.TOO_DEEP, match.start(), detail)
-    else:
-      depth -= 1
-      if depth <= 0:
-        return
-
-
-def _tool(value: Any, position: int) -> vocabulary.Tool:
+def _tool(value: jsontext.Json, position: int) -> vocabulary.Tool:
   try:
     return vocabulary.Tool.from_json(value)
   except vocabulary.RecordError as e:
     _fail(ToolParseReason.NOT_A_TOOL, position, str(e))
-
-
-def _refuse(name: str) -> NoReturn:
-  raise ValueError(f"{name} is not JSON")
-
-
-def _finite(text: str) -> float:
-  value = float(text)
-  if value in (float("inf"), float("-inf")):
-    raise ValueError(f"{text} is out of range")
-  return value
 
 
 def _fail(reason: ToolParseReason, position: int, message: str) -> NoReturn:

@@ -3,7 +3,8 @@
 Python's `json` reads and writes more than JSON: NaN, infinities (also as
 `1e999`), the last of two equal keys, lone surrogates that no file can hold.
 Rows, tools and calls cross many programs, so here these are refused or
-escaped once.
+escaped once. Depth is bounded too, so that whatever walks a value that was
+read may do so recursively.
 """
 
 import collections
@@ -14,11 +15,30 @@ from typing import Any
 
 Json = Any  # None, bool, int, float, str, list[Json] or dict[str, Json].
 
+MAX_DEPTH = 128  # lists and objects inside one another
+
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_SPACE = re.compile(r"[ \t\n\r]*")
 
 
 class JsonTextError(ValueError):
-  """Text that is not strict JSON, or a value that JSON cannot hold."""
+  """Text that is not strict JSON, or a value that JSON cannot hold.
+
+  Attributes:
+    position: 0-based index of a character at or before the fault.
+  """
+
+  def __init__(self, message: str, position: int = 0):
+    super().__init__(message)
+    self.position = position
+
+
+class JsonSyntaxError(JsonTextError):
+  """Text that is not JSON in any reading."""
+
+
+class JsonDepthError(JsonTextError):
+  """A value nested too deeply."""
 
 
 def escape_surrogates(text: str) -> str:
@@ -56,22 +76,73 @@ def load(text: str) -> Json:
   """Reads one JSON value and nothing else.
 
   Raises:
-    JsonTextError: the text is not JSON, or has NaN, a number out of range or
-      an object with two equal keys; the message gives the position.
+    JsonTextError: the text is not JSON, is nested beyond `MAX_DEPTH`, or has
+      NaN, a number out of range or an object with two equal keys; the message
+      gives the position.
+  """
+  value, end = load_at(text, _space_end(text, 0))
+  if (after := _space_end(text, end)) < len(text):
+    raise _syntax_error("Extra data", text, after)
+  return value
+
+
+def load_at(
+  text: str, start: int, max_depth: int = MAX_DEPTH
+) -> tuple[Json, int]:
+  """Reads the JSON value that begins at `start`.
+
+  Returns:
+    The value, and the index of what follows it.
+
+  Raises:
+    JsonTextError: as `load`.
   """
   try:
-    return json.loads(
-      text,
-      parse_constant=_refuse_constant,
-      parse_float=_finite,
-      object_pairs_hook=_unique_keys,
-    )
+    value, end = _DECODER.raw_decode(text, start)
   except RecursionError:
-    raise JsonTextError("nested too deeply") from None
-  except JsonTextError:
-    raise
-  except ValueError as error:
-    raise JsonTextError(str(error)) from None
+    raise _too_deep(max_depth, start) from None
+  except json.JSONDecodeError as error:
+    raise _syntax_error(error.msg, text, error.pos) from None
+  except JsonTextError as error:
+    raise JsonTextError(str(error), start) from None
+  except ValueError as error:  # An integer of thousands of digits.
+    raise JsonTextError(str(error), start) from None
+  # Few texts have as many brackets as may stand inside one another.
+  brackets = text.count("[", start, end) + text.count("{", start, end)
+  if brackets > max_depth and not _is_within(value, max_depth):
+    raise _too_deep(max_depth, start)
+  return value, end
+
+
+def _space_end(text: str, start: int) -> int:
+  space = _SPACE.match(text, start)
+  assert space is not None
+  return space.end()
+
+
+def _syntax_error(message: str, text: str, position: int) -> JsonSyntaxError:
+  shown = json.JSONDecodeError(message, text, position)
+  return JsonSyntaxError(str(shown), position)
+
+
+def _too_deep(max_depth: int, position: int) -> JsonDepthError:
+  return JsonDepthError(f"nested deeper than {max_depth} levels", position)
+
+
+def _is_within(value: Json, max_depth: int) -> bool:
+  """Whether no more than `max_depth` lists and objects are nested."""
+  level = [value]
+  for _ in range(max_depth):
+    level = [
+      inner
+      for item in level
+      if isinstance(item, dict | list)
+      for inner in (item.values() if isinstance(item, dict) else item)
+      if isinstance(inner, dict | list)
+    ]
+    if not level:
+      return True
+  return False
 
 
 def _refuse_constant(name: str) -> Json:
@@ -92,6 +163,13 @@ def _unique_keys(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
     twice = counts.most_common(1)[0][0]
     raise JsonTextError(f"the key {twice!r} occurs twice in one object")
   return found
+
+
+_DECODER = json.JSONDecoder(
+  parse_constant=_refuse_constant,
+  parse_float=_finite,
+  object_pairs_hook=_unique_keys,
+)
 
 
 def _require_string_keys(value: Json) -> None:

@@ -1,4 +1,5 @@
 import gzip
+import json
 
 import pytest
 
@@ -67,3 +68,46 @@ def test_what_is_no_such_file_is_an_error(tmp_path):
     (tmp_path / name).write_bytes(b"\xff\xfe\x00")
     with pytest.raises(errors.UserError, match="cannot be read"):
       sources.read_examples(tmp_path / name, "records")
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_file_that_is_one_list_has_its_items_as_rows(tmp_path, indent):
+  path = tmp_path / "rows.json"
+  rows = [example.to_json() for example in _EXAMPLES]
+  rows.insert(1, {"id": "x", "messages": 3})
+  path.write_text(json.dumps(rows, indent=indent))
+  read = sources.read_examples(path, "records")
+  assert read.examples == _EXAMPLES
+  (bad,) = read.rejected
+  assert bad.reason == "field /messages"
+  before = path.read_text().partition('"id": "x"')[0]
+  assert bad.line == max(1, before.count("\n"))
+
+
+def test_a_list_that_breaks_gives_what_came_before(tmp_path):
+  path = tmp_path / "rows.json"
+  rows = [json.dumps(example.to_json()) for example in _EXAMPLES]
+  nan = rows[0].replace("elsewhere", "x").replace('"line": 7', '"line": NaN')
+  path.write_text(f"[\n{rows[0]},\n{nan},\n{rows[1]},\n{{]")
+  read = sources.read_examples(path, "records")
+  assert read.examples == _EXAMPLES[:2]
+  assert [(bad.line, bad.reason) for bad in read.rejected] == [
+    (3, "not JSON"),
+    (5, "not JSON"),
+  ]
+  path.write_text(f"[{rows[0]}] {rows[1]}")
+  read = sources.read_examples(path, "records")
+  assert (len(read.examples), len(read.rejected)) == (1, 1)
+
+
+def test_lines_that_are_lists_are_lines(tmp_path):
+  path = tmp_path / "rows.jsonl"
+  path.write_text(f"[]\n{json.dumps(_EXAMPLES[0].to_json())}\n")
+  read = sources.read_examples(path, "records")
+  assert read.examples == _EXAMPLES[:1]
+  assert [bad.line for bad in read.rejected] == [1]
+
+
+def test_a_folder_is_no_file_of_rows(tmp_path):
+  with pytest.raises(errors.UserError, match="cannot be read"):
+    sources.read_examples(tmp_path, "records")

@@ -1,5 +1,6 @@
 """Every kind of source on hand-written rows, good and bad."""
 
+import json
 import pathlib
 
 import pytest
@@ -294,6 +295,38 @@ def test_rows_of_any_shape_are_reported_not_raised(tmp_path, name, kind):
   seen = {row.line for row in read.rejected}
   bad = set(range(len(lines) + 1, len(lines) + len(broken) + 1)) & seen
   assert len(bad) > len(broken) // 2
+
+
+def test_xlam_and_toolace_come_as_one_list(tmp_path):
+  for name, kind in (("xlam.jsonl", "xlam"), ("toolace.jsonl", "toolace")):
+    lines = (_FIXTURES / name).read_text().rstrip("\n").split("\n")
+    path = tmp_path / f"{kind}.json"
+    path.write_text("[" + ", ".join(lines) + "]")
+    listed = sources.read_examples(path, kind)
+    by_line = _read(name, kind)
+    ids = [example.id for example in by_line.examples]
+    assert len(listed.examples) == len(ids)
+    for one, other in zip(listed.examples, by_line.examples, strict=True):
+      assert (one.messages, one.tools) == (other.messages, other.tools)
+      assert (one.calls, one.answer) == (other.calls, other.answer)
+
+
+@pytest.mark.parametrize("value", ["NaN", "1e999", '1, "default": 2'])
+def test_a_tool_that_is_json_in_a_loose_reading_only_is_a_bad_row(
+  tmp_path, value
+):
+  tool = f'{{"name": "f", "parameters": {{"default": {value}}}}}'
+  row = {
+    "system": f"Use these: [{tool}].",
+    "conversations": [
+      {"from": "user", "value": "Go."},
+      {"from": "assistant", "value": "No."},
+    ],
+  }
+  path = tmp_path / "rows.jsonl"
+  path.write_text(json.dumps(row))
+  (bad,) = sources.read_examples(path, "toolace").rejected
+  assert bad.reason == "a tool cannot be read"
 
 
 def test_ids_are_unique():

@@ -1,12 +1,10 @@
 """What readers of conversations share."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 
 from tooldev_jax.data.sources import rows
 from tooldev_jax.tools import formats, jsontext, vocabulary
 
-_DECODER = json.JSONDecoder()
 _MAX_STARTS = 1000
 
 
@@ -50,9 +48,11 @@ def finish(
 def split_turns(example: vocabulary.Example) -> Iterator[vocabulary.Example]:
   """One example for each assistant turn that ends what came before it.
 
-  The last one is `example` itself; earlier ones get `#turn` in their id. Turns
-  without text and calls are left out, and so are those before any query.
+  The last one is `example` itself; earlier ones get `#turn` in their id, and
+  lose a raw text, which is the last turn's. Turns without text and calls are
+  left out, and so are those before any query.
   """
+  provenance = {k: v for k, v in example.provenance.items() if k != "raw"}
   for i, message in enumerate(example.messages):
     if message.role != "assistant" or not (message.calls or message.content):
       continue
@@ -64,7 +64,7 @@ def split_turns(example: vocabulary.Example) -> Iterator[vocabulary.Example]:
         tools=example.tools,
         calls=message.calls,
         answer=message.content,
-        provenance=example.provenance,
+        provenance=provenance,
       )
   yield example
 
@@ -83,7 +83,12 @@ def read_turn(text: str, call_format: str) -> vocabulary.Message:
 
 
 def find_tools(text: str) -> tuple[vocabulary.Tool, ...]:
-  """Tools written as JSON somewhere in `text`, as a list or one by one."""
+  """Tools written as JSON somewhere in `text`, as a list or one by one.
+
+  Raises:
+    RowError: something there is JSON in a loose reading only (NaN, equal
+      keys), or nested too deeply.
+  """
   tools: list[vocabulary.Tool] = []
   cursor = 0
   for _ in range(_MAX_STARTS):
@@ -92,10 +97,12 @@ def find_tools(text: str) -> tuple[vocabulary.Tool, ...]:
       break
     start = min(starts)
     try:
-      value, cursor = _DECODER.raw_decode(text, start)
-    except (ValueError, RecursionError):
+      value, cursor = jsontext.load_at(text, start)
+    except jsontext.JsonSyntaxError:
       cursor = start + 1
       continue
+    except jsontext.JsonTextError as e:
+      raise rows.RowError("a tool cannot be read", str(e)) from e
     items = value if isinstance(value, list) else [value]
     if items and all(isinstance(x, Mapping) and _name(x) for x in items):
       tools += [vocabulary.Tool.from_json(item) for item in items]

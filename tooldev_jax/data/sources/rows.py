@@ -3,6 +3,9 @@
 import collections
 import dataclasses
 import gzip
+import json
+import re
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from etils import epath
@@ -11,6 +14,10 @@ from tooldev_jax import errors
 from tooldev_jax.tools import jsontext, vocabulary
 
 MAX_LINE = 16 * 1024 * 1024  # characters
+
+# Finds where an item ends; whether it is sound is for `load_row` to say.
+_LOOSE = json.JSONDecoder()
+_MARK = re.compile(r"\s*,?\s*")
 
 
 Row = Mapping[str, jsontext.Json]
@@ -118,22 +125,65 @@ def read_lines(path: epath.Path, source: str, read_row: Reader) -> Read:
 
 
 def numbered_lines(path: epath.Path) -> Iterator[tuple[int, str]]:
-  """(line number from 1, text) of each line that is not blank.
+  """(line number from 1, text) of each row.
+
+  Rows are the lines that are not blank or, in a file that is one JSON list
+  (as xLAM's and ToolACE's are), the items of the list.
 
   Raises:
     SourceError: the file is no UTF-8 text, or no gzip although named so.
   """
-  data = path.read_bytes()
   try:
+    data = path.read_bytes()
     if path.name.endswith(".gz"):
       data = gzip.decompress(data)
     text = data.decode("utf-8-sig")
-  except (OSError, EOFError, ValueError) as e:
+  except (OSError, EOFError, zlib.error, ValueError) as e:
     raise SourceError(f"{path}: cannot be read: {e}") from e
   # Only line feeds end lines: JSON text may hold U+2028 and its like.
-  for number, line in enumerate(text.split("\n"), start=1):
+  lines = text.split("\n")
+  if _is_list(lines):
+    yield from _items(text)
+    return
+  for number, line in enumerate(lines, start=1):
     if line.strip():
       yield number, line
+
+
+def _is_list(lines: Sequence[str]) -> bool:
+  """Whether a file is one list, and not lines that each are one."""
+  filled = (line for line in lines if line.strip())
+  first = next(filled, "").strip()
+  if not first.startswith("["):
+    return False
+  try:
+    jsontext.load(first)
+  except jsontext.JsonTextError:
+    return True
+  return next(filled, None) is None
+
+
+def _items(text: str) -> Iterator[tuple[int, str]]:
+  """The items of the list that `text` is; what cannot be cut is one item."""
+  start = _next(text, text.index("[") + 1)
+  line, counted = 1, 0
+  while not text.startswith("]", start) or text[start + 1 :].strip():
+    line += text.count("\n", counted, start)
+    counted = start
+    try:
+      _, end = _LOOSE.raw_decode(text, start)
+    except (ValueError, RecursionError):
+      end = len(text)
+    yield line, text[start:end]
+    if end == len(text):
+      return
+    start = _next(text, end)
+
+
+def _next(text: str, start: int) -> int:
+  """Where the next item begins."""
+  mark = _MARK.match(text, start)
+  return mark.end() if mark else start
 
 
 def load_row(text: str) -> jsontext.Json:

@@ -7,12 +7,14 @@ become a tool is either in `tools` or in `refused`.
 
 import gzip
 import os
+import re
+import zlib
 from collections.abc import Iterator, Mapping
 
 from etils import epath
 
 from tooldev_jax.errors import UserError
-from tooldev_jax.tools import jsontext
+from tooldev_jax.tools import jsontext, yamltext
 from tooldev_jax.tools.checks import check_tool
 from tooldev_jax.tools.findings import Reason
 from tooldev_jax.tools.importers.base import (
@@ -44,6 +46,8 @@ IMPORTERS: Mapping[str, Importer] = {
   importer.kind: importer for importer in (OPENAPI, SEAL_TOOLS, MCP, OPENAI)
 }
 
+_KNOWN = re.compile(r"\.(?:jsonl?|ya?ml)(?:\.gz)?\Z")
+
 # What makes a definition unusable. The other findings (no description, an odd
 # default) are matters of taste, and left to who uses the tools.
 _UNSOUND = frozenset(
@@ -63,8 +67,9 @@ def import_tools(path: epath.PathLike, kind: str = "auto") -> Imported:
   """Reads all tools of a file.
 
   Args:
-    path: a JSON document, or JSON lines with a document each; `.gz` is
-      unpacked.
+    path: a JSON document, JSON lines with a document each (`.jsonl`), or YAML
+      (`.yaml`, `.yml`); `.gz` is unpacked. A folder stands for all of these
+      that are in it.
     kind: a key of `IMPORTERS`, or "auto" to go by what each document holds.
 
   Returns:
@@ -80,8 +85,8 @@ def import_tools(path: epath.PathLike, kind: str = "auto") -> Imported:
   tools: list[Tool] = []
   refused: list[Refusal] = []
   for where, document in _documents(epath.Path(path)):
-    if isinstance(document, jsontext.JsonTextError):
-      refused.append(Refusal(where, RefusalReason.NOT_JSON, str(document)))
+    if isinstance(document, Refused):
+      refused.append(Refusal(where, document.reason, document.detail))
       continue
     names: set[str] = set()
     for entry in _entries(document, kind):
@@ -95,28 +100,45 @@ def import_tools(path: epath.PathLike, kind: str = "auto") -> Imported:
   return Imported(tuple(tools), tuple(refused))
 
 
-def _documents(
-  path: epath.Path,
-) -> Iterator[tuple[str, Json | jsontext.JsonTextError]]:
+def _documents(path: epath.Path) -> Iterator[tuple[str, Json | Refused]]:
   """Yields (place, document or what is wrong with its text)."""
+  if path.is_dir():
+    for inner in sorted(path.iterdir()):
+      if _KNOWN.search(inner.name):
+        yield from _documents(inner)
+    return
   try:
     data = path.read_bytes()
-    text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode()
-  except (OSError, EOFError, UnicodeDecodeError) as error:
+    if path.suffix == ".gz":
+      data = gzip.decompress(data)
+    text = data.decode("utf-8-sig")
+  except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
     raise UserError(f"{os.fspath(path)}: cannot be read: {error}") from None
-  if ".jsonl" not in path.suffixes:
+  if {".yaml", ".yml"} & set(path.suffixes):
+    yield from _load_yaml(path.name, text)
+  elif ".jsonl" not in path.suffixes:
     yield path.name, _load(text)
-    return
-  for number, line in enumerate(text.split("\n"), start=1):
-    if line.strip():
-      yield f"{path.name}:{number}", _load(line)
+  else:
+    for number, line in enumerate(text.split("\n"), start=1):
+      if line.strip():
+        yield f"{path.name}:{number}", _load(line)
 
 
-def _load(text: str) -> Json | jsontext.JsonTextError:
+def _load(text: str) -> Json | Refused:
   try:
     return jsontext.load(text)
   except jsontext.JsonTextError as error:
-    return error
+    return Refused(RefusalReason.NOT_JSON, str(error))
+
+
+def _load_yaml(name: str, text: str) -> Iterator[tuple[str, Json | Refused]]:
+  try:
+    documents = yamltext.load_all(text)
+  except yamltext.YamlTextError as error:
+    yield name, Refused(RefusalReason.NOT_YAML, str(error))
+    return
+  for line, document in documents:
+    yield (f"{name}:{line}" if len(documents) > 1 else name), document
 
 
 def _entries(document: Json, kind: str) -> Iterator[Entry]:

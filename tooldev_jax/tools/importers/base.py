@@ -16,6 +16,7 @@ class RefusalReason(enum.StrEnum):
   """
 
   NOT_JSON = "not_json"
+  NOT_YAML = "not_yaml"
   UNKNOWN_KIND = "unknown_kind"  # no importer knows such a document
   BAD_RECORD = "bad_record"  # a field is missing, or of the wrong type
   BAD_REFERENCE = "bad_reference"

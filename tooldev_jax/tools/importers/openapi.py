@@ -15,6 +15,7 @@
 import dataclasses
 import re
 from collections.abc import Iterator, Mapping
+from typing import NoReturn
 
 from tooldev_jax.tools import dialects
 from tooldev_jax.tools.findings import pointer
@@ -47,7 +48,7 @@ class _Parameter:
 
   name: str
   place: str
-  schema: Schema
+  schema: Json
   required: bool
 
 
@@ -64,7 +65,7 @@ def _entries(document: Json) -> Iterator[Entry]:
   for path, item in paths.items():
     where = pointer("paths", path)
     if not isinstance(item, Mapping) or "$ref" in item:
-      yield Entry(where, lambda: _refuse("a path must be an object in place"))
+      yield Entry(where, _refuse_path)
       continue
     for method in _METHODS:
       if method in item:
@@ -72,7 +73,11 @@ def _entries(document: Json) -> Iterator[Entry]:
         yield Entry(where + pointer(method), operation.build)
 
 
-def _refuse(detail: str) -> Tool:
+def _refuse_path() -> Tool:
+  _refuse("a path must be an object in place")
+
+
+def _refuse(detail: str) -> NoReturn:
   raise Refused(RefusalReason.BAD_RECORD, detail)
 
 
@@ -95,7 +100,7 @@ class _Operation:
     required: list[str] = []
     for one in found:
       name = one.name
-      if name in properties:
+      while name in properties:
         name = f"{name}_{one.place}"
       properties[name] = one.schema
       if one.required:
@@ -138,7 +143,10 @@ class _Operation:
     """All parameters, and what the body says of properties without a name."""
     listed: dict[tuple[str, str], Mapping[str, Json]] = {}
     for holder in (self._item, self._operation):
-      for described in holder.get("parameters") or ():
+      parameters = holder.get("parameters") or []
+      if not isinstance(parameters, list):
+        _refuse("the parameters must be a list")
+      for described in parameters:
         parameter = self._inliner.follow(described)
         key = (str(parameter.get("name")), str(parameter.get("in")))
         listed[key] = parameter
@@ -146,7 +154,7 @@ class _Operation:
     open_schema: Json = None
     for (name, place), parameter in listed.items():
       if place == "body":
-        body = self._inliner.schema(parameter.get("schema", {}))
+        body = self._schema(parameter.get("schema", {}))
         fields, open_schema = _body(body, name)
         found.extend(fields)
       else:
@@ -159,8 +167,9 @@ class _Operation:
   def _parameter(
     self, name: str, place: str, parameter: Mapping[str, Json]
   ) -> _Parameter:
-    if "name" not in parameter or "in" not in parameter:
-      _refuse("a parameter must have a name and a place ('in')")
+    for key in ("name", "in"):
+      if not isinstance(parameter.get(key), str):
+        _refuse("a parameter must have a name and a place ('in')")
     if "schema" in parameter:
       own = parameter["schema"]
     elif "content" in parameter:
@@ -169,7 +178,7 @@ class _Operation:
       own = {
         key: value for key, value in parameter.items() if key not in _OWN_KEYS
       }
-    schema = dict(self._inliner.schema(own))
+    schema = self._schema(own)
     if schema.get("type") == "file":
       schema |= {"type": "string", "format": "binary"}
     if parameter.get("description"):
@@ -177,9 +186,16 @@ class _Operation:
     required = parameter.get("required") is True or place == "path"
     return _Parameter(name, place, schema, required)
 
+  def _schema(self, node: Json) -> dict[str, Json]:
+    """A schema in place; the one that allows all says nothing."""
+    found = self._inliner.schema(node)
+    if found is False:
+      _refuse("a schema that allows nothing")
+    return {} if found is True else dict(found)
+
   def _request_body(self) -> Schema:
     body = self._inliner.follow(self._operation["requestBody"])
-    schema = dict(self._inliner.schema(_content(body.get("content"))))
+    schema = self._schema(_content(body.get("content")))
     if body.get("description"):
       schema.setdefault("description", body["description"])
     return schema
@@ -200,14 +216,14 @@ def _body(schema: Schema, name: str) -> tuple[list[_Parameter], Json]:
     branch for key in ("oneOf", "anyOf") for branch in schema.get(key, ())
   ]
   parts = [schema, *branches] if "properties" in schema else branches
-  if not parts or not all("properties" in part for part in parts):
+  if not parts or not all(map(_has_fields, parts)):
     return [_Parameter(name, "body", schema, True)], None
   required = set(schema.get("required", ()))
   if branches:
     required |= set.intersection(
       *(set(branch.get("required", ())) for branch in branches)
     )
-  described: dict[str, list[Schema]] = {}
+  described: dict[str, list[Json]] = {}
   for part in parts:
     for field, own in part["properties"].items():
       described.setdefault(field, []).append(own)
@@ -217,13 +233,22 @@ def _body(schema: Schema, name: str) -> tuple[list[_Parameter], Json]:
   ], schema.get("additionalProperties") or None
 
 
-def _either(ways: list[Schema]) -> Schema:
+def _has_fields(part: Json) -> bool:
+  return isinstance(part, Mapping) and "properties" in part
+
+
+def _either(ways: list[Json]) -> Json:
   """One schema for a field that alternatives describe each in their way."""
   different = [way for i, way in enumerate(ways) if way not in ways[:i]]
   if len(different) == 1:
     return different[0]
-  types = {str(way.get("type")) for way in different}
-  if len(types) == 1 and all("enum" in way for way in different):
+  lists = [
+    way
+    for way in different
+    if isinstance(way, Mapping) and isinstance(way.get("enum"), list)
+  ]
+  types = {str(way.get("type")) for way in lists}
+  if len(types) == 1 and len(lists) == len(different):
     values = [value for way in different for value in way["enum"]]
     unique = [
       value for i, value in enumerate(values) if value not in values[:i]

@@ -1,7 +1,7 @@
 """Schemas of an OpenAPI document, without references to the document."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from tooldev_jax.tools import dialects, schemas
 from tooldev_jax.tools.importers.base import RefusalReason, Refused
@@ -21,7 +21,9 @@ class SchemaInliner:
 
   A reference inside what it refers to is cut: only the type and description of
   its target are left. An `allOf` whose parts do not contradict one another
-  becomes one schema. Examples are written as JSON Schema has them.
+  becomes one schema. Examples are written as JSON Schema has them, and so is a
+  property that says of itself `required: true`. What a keyword may not hold is
+  refused here, so that all who read the result can rely on it.
   """
 
   def __init__(self, document: Mapping[str, Json]):
@@ -43,8 +45,10 @@ class SchemaInliner:
     self._nodes += 1
     if self._nodes > dialects.MAX_NODES or len(trail) > dialects.MAX_DEPTH:
       raise Refused(RefusalReason.TOO_LARGE, "the schemas unfold too far")
-    if not isinstance(node, Mapping):
+    if isinstance(node, bool):
       return node
+    if not isinstance(node, Mapping):
+      _refuse(f"a schema is {_shown(node)}, not an object")
     if "$ref" in node:
       return self._referred(node, trail)
     found = {
@@ -54,6 +58,7 @@ class SchemaInliner:
     }
     if "example" in node:
       found.setdefault("examples", [node["example"]])
+    _collect_required(found)
     _leave_out_read_only(found)
     return _merged(found)
 
@@ -81,11 +86,53 @@ class SchemaInliner:
     return {**found, **self.schema(beside, trail)}
 
   def _keyword(self, key: str, value: Json, trail: tuple[str, ...]) -> Json:
-    if key in dialects.NAMED and isinstance(value, Mapping):
+    if key in dialects.NAMED:
+      if not isinstance(value, Mapping):
+        _refuse(f"{key!r} is {_shown(value)}, not an object")
       return {name: self.schema(item, trail) for name, item in value.items()}
+    if key in dialects.LISTED and not isinstance(value, list):
+      _refuse(f"{key!r} is {_shown(value)}, not a list")
     if key in (*dialects.LISTED, "items") and isinstance(value, list):
       return [self.schema(item, trail) for item in value]
+    if key == "required" and not isinstance(value, bool):
+      names = isinstance(value, list) and all(
+        isinstance(name, str) for name in value
+      )
+      if not names:
+        _refuse(f"'required' is {_shown(value)}, not a list of names")
     return self.schema(value, trail) if key in dialects.SINGLE else value
+
+
+def _refuse(detail: str) -> NoReturn:
+  raise Refused(RefusalReason.BAD_RECORD, detail)
+
+
+def _shown(value: Json) -> str:
+  return repr(value)[:40]
+
+
+def _collect_required(schema: dict[str, Json]) -> None:
+  """Draft 3, and many an OpenAPI file: a property says it of itself."""
+  properties = schemas.properties(schema)
+  said = {
+    name: item["required"]
+    for name, item in properties.items()
+    if isinstance(item, Mapping) and isinstance(item.get("required"), bool)
+  }
+  if not said:
+    return
+  schema["properties"] = {
+    name: _without_required(item) if name in said else item
+    for name, item in properties.items()
+  }
+  listed = schema.get("required", [])
+  own = [name for name, required in said.items() if required]
+  if own and isinstance(listed, list):
+    schema["required"] = list(dict.fromkeys((*listed, *own)))
+
+
+def _without_required(schema: Schema) -> Schema:
+  return {key: value for key, value in schema.items() if key != "required"}
 
 
 def _leave_out_read_only(schema: dict[str, Json]) -> None:

@@ -47,6 +47,12 @@ def get_config() -> ConfigDict:
       "development": _source(),  # scored after every stage and round
       "test": _source(),  # scored at the end
       "max_bad_share": 0.05,  # unreadable rows of a file still accepted
+      "decontaminate": {  # against development, test and BFCL
+        "reasons": ["exact query", "near query"],  # or "tool name" as well
+        "near": 0.6,  # share of word trigrams that makes queries near
+        "min_words": 4,  # shorter queries are not compared
+        "offered_tools": False,  # names of tools that no call uses count too
+      },
       "row_length": 4096,  # tokens a packed row
     },
     "view": {
@@ -55,6 +61,9 @@ def get_config() -> ConfigDict:
       "keep_given": True,  # keep uncalled tools that the example offers
       "shuffle_tools": True,
       "keep_text": True,  # text beside gold calls is trained too
+      "mask_names": 0.0,  # share of examples with meaningless names
+      "shuffle_definitions": 0.0,  # share with parameters in another order
+      "split_turns": False,  # every turn of a dialogue as its own example
     },
     "encode": {
       "prompt_style": "template",  # or toolace: tools in the system text

@@ -56,6 +56,11 @@ def test_default_names_every_field_that_a_run_has():
     (lambda c: c.base.update(dtype="int8"), "base.dtype"),
     (lambda c: c.data.development.update(path=""), "data.development"),
     (lambda c: c.data.queries.update(path=""), "data.queries.path"),
+    (lambda c: c.view.update(mask_names=2.0), "view.mask_names"),
+    (
+      lambda c: (c.view.update(split_turns=True), c.encode.update(turns="all")),
+      'set encode.turns = "last"',
+    ),
   ],
 )
 def test_a_wrong_field_is_named(change, message):

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from ml_collections import ConfigDict
 
 from tooldev_jax import records
+from tooldev_jax.data.decontaminate import DecontaminateConfig
 from tooldev_jax.data.encoding import EncodeOptions
 from tooldev_jax.data.toy.records import ToyConfig
 from tooldev_jax.data.views import ViewOptions
@@ -73,6 +74,8 @@ class DataConfig:
     development: scored after every stage and round; rounds are accepted on it.
     test: scored at the end.
     max_bad_share: share of unreadable rows of a file that is still accepted.
+    decontaminate: what of documents, examples and queries is left out because
+      development, test or BFCL has it.
     row_length: tokens a packed row.
   """
 
@@ -83,6 +86,7 @@ class DataConfig:
   development: SourceConfig = SourceConfig()
   test: SourceConfig = SourceConfig()
   max_bad_share: float = 0.05
+  decontaminate: DecontaminateConfig = DecontaminateConfig()
   row_length: int = 4096
 
 
@@ -168,6 +172,12 @@ class RunConfig:
       raise UserError(
         f"encode.max_length is {self.encode.max_length}, above"
         f" data.row_length {self.data.row_length}: such a stream fits no row"
+      )
+    if self.view.split_turns and self.encode.turns != "last":
+      raise UserError(
+        f"view.split_turns trains every turn; with encode.turns ="
+        f' "{self.encode.turns}" earlier turns would be trained again: set'
+        ' encode.turns = "last"'
       )
     longest = max(self.sampler.prompt_buckets)
     if longest > self.encode.max_length:

@@ -1,20 +1,34 @@
-"""The files a run learns from and is measured on, read and checked at once."""
+"""The files a run learns from and is measured on, read and checked at once.
+
+Whatever would make a later stage refuse or waste its work is looked for here,
+before any work starts. What is left out, and why, is told as a `Notice`.
+"""
 
 import dataclasses
 import random
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
 from etils import epath
 
-from tooldev_jax.config import DataConfig, RunConfig, SourceConfig
+from tooldev_jax import records, storage
+from tooldev_jax.config import RunConfig, SourceConfig
+from tooldev_jax.data.decontaminate import (
+  TOOL_NAME,
+  Decontaminated,
+  decontaminate,
+)
 from tooldev_jax.data.sources import read_examples
 from tooldev_jax.data.toy.records import write_world
 from tooldev_jax.errors import UserError
+from tooldev_jax.evaluate import bfcl
 from tooldev_jax.evaluate.summary import Notice
 from tooldev_jax.tools.vocabulary import Example
 
-ROLES = ("documents", "examples", "queries", "development", "test")
+TRAINING = ("documents", "examples", "queries")
+EVALUATION = ("development", "test")
+DECONTAMINATION_FILE = "decontamination.json"
+
+_Found = Mapping[str, tuple[Example, ...]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +41,8 @@ class Inputs:
   Attributes:
     documents, examples, queries, development, test: as configured; empty
       where the config names no file.
-    notices: rows that could not be read, and limits that were applied.
+    notices: rows that could not be read or used, what was shared with an
+      evaluation set, and limits that were applied.
   """
 
   documents: tuple[Example, ...]
@@ -39,38 +54,44 @@ class Inputs:
 
   def counts(self) -> Mapping[str, int]:
     """Examples by role."""
-    return {role: len(getattr(self, role)) for role in ROLES}
+    return {role: len(getattr(self, role)) for role in (*TRAINING, *EVALUATION)}
 
 
 def read_inputs(config: RunConfig, workdir: epath.Path) -> Inputs:
   """Writes the toy world if the config has one, and reads all inputs.
 
+  What training data shares with the evaluation sets is written to
+  `decontamination.json`.
+
   Raises:
     UserError: a file is missing, is of another kind, or has too many bad
-      rows; ids are shared between queries; an input is empty.
+      rows; ids repeat where they must not; an input that a stage needs has
+      nothing in it that the stage can use.
   """
   if config.toy.examples and not (workdir / "data" / "test.jsonl").exists():
     write_world(config.toy, workdir / "data")
+  _check_gold(config, workdir)
   notices: list[Notice] = []
-  found: dict[str, Any] = {}
-  for role in ROLES:
-    source = getattr(config.data, role)
-    found[role] = _read(role, source, config, workdir, notices)
-  found["queries"] = tuple(
+  read = {
+    role: _read(role, getattr(config.data, role), config, workdir, notices)
+    for role in (*TRAINING, *EVALUATION)
+  }
+  read["queries"] = tuple(
     dataclasses.replace(example, tools=(), calls=(), answer="")
-    for example in found["queries"]
+    for example in read["queries"]
   )
-  for role in ("queries", "development", "test"):
-    ids = [example.id for example in found[role]]
-    if len(set(ids)) < len(ids):
-      raise UserError(f"data.{role}: {len(ids) - len(set(ids))} ids repeat")
-  return Inputs(**found, notices=tuple(notices))
+  for role in EVALUATION:
+    read[role] = _limited(role, read[role], config, notices)
+  clean = _decontaminated(config, read, workdir, notices)
+  for role in TRAINING:
+    read[role] = _limited(role, clean[role], config, notices)
+  _check(config, read)
+  return Inputs(**read, notices=tuple(notices))
 
 
 def read_gold(config: RunConfig, workdir: epath.Path) -> tuple[Example, ...]:
   """The answers to the queries; empty if there are none. For evaluation."""
-  source = dataclasses.replace(config.data.queries_gold, limit=0)
-  return _read("queries_gold", source, config, workdir, [])
+  return _read("queries_gold", config.data.queries_gold, config, workdir, [])
 
 
 def resolve(source: SourceConfig, workdir: epath.Path) -> epath.Path:
@@ -85,25 +106,168 @@ def _read(
   workdir: epath.Path,
   notices: list[Notice],
 ) -> tuple[Example, ...]:
+  """The rows of a file that can be read and that its role can use."""
   if not source.path:
     return ()
-  data: DataConfig = config.data
-  read = read_examples(resolve(source, workdir), source.kind)
-  read.require(data.max_bad_share)
-  examples = read.examples
-  rows = len(examples) + len(read.rejected)
-  for reason, count in read.reasons.items():
+  found = read_examples(resolve(source, workdir), source.kind)
+  try:
+    found.require(config.data.max_bad_share)
+  except UserError as e:
+    raise UserError(f"data.{role}: {e}") from None
+  rows = len(found.examples) + len(found.rejected)
+  for reason, count in found.reasons.items():
     notices.append(Notice(f"{role}: rows not read", count, rows, reason))
-  if source.limit and len(examples) > source.limit:
-    rng = random.Random(f"{config.seed} {role}")
-    chosen = sorted(rng.sample(range(len(examples)), source.limit))
-    notices.append(
+  usable = found.examples
+  for reason, lacks in _LACKS[role]:
+    kept = tuple(example for example in usable if not lacks(example))
+    if not kept:
+      raise UserError(
+        f"data.{role}: {source.path}: no row can be used: {reason}"
+      )
+    if len(kept) < len(usable):
+      notices.append(
+        Notice(f"{role}: rows not used", len(usable) - len(kept), rows, reason)
+      )
+    usable = kept
+  return usable
+
+
+def _unlabelled(example: Example) -> bool:
+  return example.provenance.get("labelled") is False
+
+
+_Lack = tuple[str, Callable[[Example], bool]]
+_NO_QUERY: _Lack = ("no query", lambda example: not example.query.strip())
+_NO_ANSWER: _Lack = ("no known answer (labelled: false)", _unlabelled)
+_NO_TOOL: _Lack = ("no tool", lambda example: not example.tools)
+_LACKS: Mapping[str, Sequence[_Lack]] = {
+  "documents": (_NO_TOOL,),
+  "examples": (_NO_QUERY, _NO_ANSWER),
+  "queries": (_NO_QUERY,),
+  "queries_gold": (_NO_ANSWER,),
+  "development": (_NO_QUERY, _NO_ANSWER),
+  "test": (_NO_QUERY, _NO_ANSWER),
+}
+
+
+def _limited(
+  role: str,
+  examples: tuple[Example, ...],
+  config: RunConfig,
+  notices: list[Notice],
+) -> tuple[Example, ...]:
+  """A seeded choice, in order, where there are more than the config takes."""
+  limit = getattr(config.data, role).limit
+  if not limit or len(examples) <= limit:
+    return examples
+  rng = random.Random(f"{config.seed} {role}")
+  chosen = sorted(rng.sample(range(len(examples)), limit))
+  notices.append(
+    Notice(
+      f"{role}: examples left out",
+      len(examples) - limit,
+      len(examples),
+      f"data.{role}.limit",
+    )
+  )
+  return tuple(examples[i] for i in chosen)
+
+
+def _decontaminated(
+  config: RunConfig,
+  read: _Found,
+  workdir: epath.Path,
+  notices: list[Notice],
+) -> _Found:
+  """Training data without what evaluation asks; the report is written."""
+  sets = {role: read[role] for role in EVALUATION}
+  if config.evaluate.bfcl:
+    sets["bfcl"] = _bfcl_examples(config.evaluate.bfcl)
+  evaluation = [
+    dataclasses.replace(example, id=f"{name}: {example.id}")
+    for name, examples in sets.items()
+    for example in examples
+  ]
+  settings = config.data.decontaminate
+  found = {
+    role: decontaminate(read[role], evaluation, settings) for role in TRAINING
+  }
+  for role, result in found.items():
+    notices += _shared(role, result, settings.reasons)
+  storage.write_json(
+    workdir / DECONTAMINATION_FILE,
+    {
+      "settings": records.to_json(settings),
+      "evaluation": {name: len(examples) for name, examples in sets.items()},
+      **{
+        role: {**result.report(), "hits": records.to_json(result.hits)}
+        for role, result in found.items()
+      },
+    },
+  )
+  return {role: result.kept for role, result in found.items()}
+
+
+def _bfcl_examples(folder: str) -> tuple[Example, ...]:
+  given = None if folder == "package" else folder
+  cases = bfcl.read_cases(bfcl.find_folder(given))
+  return tuple(case.example for case in cases)
+
+
+def _shared(
+  role: str, result: Decontaminated, reasons: Sequence[str]
+) -> list[Notice]:
+  """What was left out for `reasons`, and the names that were not."""
+  of = result.removed + len(result.kept)
+  hit = result.report()["examples_hit"]
+  found = []
+  if result.removed:
+    why = ", ".join(f"{hit[r]} by {r}" for r in reasons if hit[r])
+    found.append(
+      Notice(f"{role}: left out, evaluation has them", result.removed, of, why)
+    )
+  if hit[TOOL_NAME] and TOOL_NAME not in reasons:
+    found.append(
       Notice(
-        f"{role}: examples left out",
-        len(examples) - source.limit,
-        len(examples),
-        f"data.{role}.limit",
+        f"{role}: kept, though evaluation has their tools' names",
+        hit[TOOL_NAME],
+        of,
+        "data.decontaminate.reasons",
       )
     )
-    examples = tuple(examples[i] for i in chosen)
-  return tuple(examples)
+  return found
+
+
+def _check_gold(config: RunConfig, workdir: epath.Path) -> None:
+  """The file of gold answers is there; it is not opened."""
+  gold = config.data.queries_gold
+  if gold.path and not resolve(gold, workdir).exists():
+    raise UserError(
+      f"data.queries_gold: {resolve(gold, workdir)}: there is no such file"
+    )
+
+
+def _check(config: RunConfig, read: _Found) -> None:
+  """What stages would refuse after hours of work."""
+  needed = {
+    "documents": bool(config.data.documents.path and config.adapt.epochs),
+    "examples": config.decompose.epochs > 0,
+    "queries": config.evolve.rounds > 0,
+  }
+  for role, is_needed in needed.items():
+    if is_needed and not read[role]:
+      raise UserError(
+        f"data.{role}: nothing is left after decontamination; see"
+        f" {DECONTAMINATION_FILE}, and data.decontaminate.reasons"
+      )
+  rounds, queries = config.evolve.rounds, len(read["queries"])
+  size = config.evolve.queries_per_round or queries // max(rounds, 1)
+  if rounds and (not size or (rounds - 1) * size >= queries):
+    raise UserError(
+      f"data.queries has {queries} queries, too few for {rounds} rounds"
+      + (f" of {size}" if size else "")
+    )
+  for role in ("queries", *EVALUATION):
+    ids = [example.id for example in read[role]]
+    if len(set(ids)) < len(ids):
+      raise UserError(f"data.{role}: {len(ids) - len(set(ids))} ids repeat")

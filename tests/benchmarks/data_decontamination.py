@@ -32,7 +32,8 @@ def measure(data: pathlib.Path) -> dict:
       data / f"calls/sgd_{split}.jsonl.gz", "sgd"
     ).examples
   ]
-  report = decontaminate.decontaminate(training, evaluation).report()
+  strict = decontaminate.DecontaminateConfig(reasons=decontaminate.REASONS)
+  report = decontaminate.decontaminate(training, evaluation, strict).report()
   any_length = decontaminate.DecontaminateConfig(min_words=1)
   every = decontaminate.decontaminate(training, evaluation, any_length)
   said = {m.content for e in training for m in e.messages if m.role == "user"}

@@ -1,12 +1,9 @@
 import dataclasses
 
-import pytest
-
 from tests.data.test_encoding import _TALK
-from tooldev_jax import errors
-from tooldev_jax.data import augment
+from tooldev_jax.data import augment, instructions
 from tooldev_jax.tools import checks
-from tooldev_jax.tools.vocabulary import Call, Tool
+from tooldev_jax.tools.vocabulary import Call, Example, Message, Tool
 
 _EXAMPLE = dataclasses.replace(
   _TALK,
@@ -55,9 +52,9 @@ def test_masking_hides_every_name():
   new |= {m.name for m in masked.messages if m.name}
   assert not old & new
   assert len({tool.name for tool in masked.tools}) == len(masked.tools)
-  assert [t.description for t in masked.tools] == [
-    t.description for t in _EXAMPLE.tools
-  ]
+  assert not any(
+    name in tool.description for tool in masked.tools for name in old
+  )
 
 
 def test_masking_keeps_who_answers_whom():
@@ -91,22 +88,83 @@ def test_shuffled_definitions_say_the_same():
   assert len(orders) > 5
 
 
+def test_text_that_speaks_of_a_name_says_the_new_one():
+  tools = (
+    Tool(
+      "get_weather",
+      "Unlike book, get_weather takes `day_of_trip`.",
+      {
+        "type": "object",
+        "properties": {
+          "day_of_trip": {"type": "string"},
+          "city": {"type": "string", "description": 'Before "day_of_trip".'},
+        },
+      },
+    ),
+    Tool("book", "Books."),
+  )
+  example = Example(
+    "e",
+    (
+      Message("user", "Use get_weather? My column is day_of_trip."),
+      Message("assistant", "I call get_weather.", (Call("get_weather"),)),
+      Message("tool", '{"tool": "get_weather", "x": 1}', name="get_weather"),
+      Message("user", "And a book?"),
+    ),
+    tools,
+    answer="Only book(...) and get_weathers can: `book` a book in the city.",
+  )
+  spoken = augment.mask_names(example, 0)
+  weather, book = (tool.name for tool in spoken.tools)
+  # The user says both identifiers: they may be values, and stay.
+  assert spoken.messages[0] == example.messages[0]
+  assert spoken.messages[1].content == "I call get_weather."
+  assert spoken.answer == (
+    f"Only {book}(...) and get_weathers can: `{book}` a book in the city."
+  )
+
+  silent = dataclasses.replace(
+    example, messages=(Message("user", "Go."), *example.messages[1:])
+  )
+  masked = augment.mask_names(silent, 0)
+  day, _ = masked.tools[0].parameters["properties"]
+  assert masked.messages[1].content == f"I call {weather}."
+  assert masked.messages[2].content == f'{{"tool": "{weather}", "x": 1}}'
+  assert masked.tools[0].description == f"Unlike book, {weather} takes `{day}`."
+  _, city = masked.tools[0].parameters["properties"].values()
+  assert city["description"] == f'Before "{day}".'
+
+
+def test_a_name_that_an_argument_holds_is_a_value():
+  tool = Tool("run_sql", "", {"type": "object", "properties": {"user_id": {}}})
+  call = Call("run_sql", {"user_id": "select user_id"})
+  result = Message("tool", "user_id: 7, from run_sql", name="run_sql")
+  example = Example("e", (Message("user", "Go."), result), (tool,), (call,))
+  masked = augment.mask_names(example, 0)
+  new = masked.tools[0].name
+  assert masked.messages[1].content == f"user_id: 7, from {new}"
+  assert list(masked.calls[0].arguments.values()) == ["select user_id"]
+
+
+def test_two_tools_of_one_name_are_told_apart():
+  first = Tool("f", "", {"type": "object", "properties": {"a": {}}})
+  second = Tool("f", "", {"type": "object", "properties": {"b": {}}})
+  example = dataclasses.replace(
+    _EXAMPLE, tools=(first, second), calls=(Call("f", {"a": 1}),)
+  )
+  masked = augment.mask_names(example, 0)
+  assert checks.check_call(masked.calls[0], masked.tools[:1]) == ()
+  assert masked.tools[0].name != masked.tools[1].name
+
+
 def test_shares_choose_examples_by_seed():
-  def changed(config, seed):
-    count = 0
-    for i in range(200):
-      example = dataclasses.replace(_EXAMPLE, id=f"e{i}")
-      made = augment.augment(example, config, seed)
-      assert made == augment.augment(example, config, seed)
-      count += made != example
-    return count
+  def changed(share, seed):
+    return {
+      i for i in range(200) if instructions.drawn(share, seed, f"e{i}", "mask")
+    }
 
-  assert changed(augment.AugmentConfig(), 0) == 0
-  assert changed(augment.AugmentConfig(mask=1.0), 0) == 200
-  assert 60 < changed(augment.AugmentConfig(mask=0.5), 0) < 140
-
-
-@pytest.mark.parametrize("field", ["mask", "shuffle"])
-def test_wrong_shares_are_named(field):
-  with pytest.raises(errors.UserError, match=f"augment.{field}"):
-    augment.AugmentConfig(**{field: 1.5})
+  assert changed(0.0, 0) == set()
+  assert len(changed(1.0, 0)) == 200
+  half = changed(0.5, 0)
+  assert 60 < len(half) < 140
+  assert half == changed(0.5, 0) != changed(0.5, 1)

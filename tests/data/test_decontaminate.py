@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 
 from tests.data import real
@@ -21,6 +23,9 @@ _EVALUATION = (
 )  # fmt: skip
 
 
+_STRICT = dc.DecontaminateConfig(reasons=dc.REASONS)
+
+
 def _reasons(result):
   return [(hit.example_id, hit.reason, hit.evaluation_id)
           for hit in result.hits]  # fmt: skip
@@ -32,7 +37,8 @@ def test_names_meet_whatever_their_spelling():
   normal = {dc.normal_name(name) for name in (*names[1:],
             "Restaurants_1.BookTable")}  # fmt: skip
   assert normal == {"restaurants 1 book table"}
-  result = dc.decontaminate([_example("a", "x", names[1])], _EVALUATION)
+  example = _example("a", "x", names[1])
+  result = dc.decontaminate([example], _EVALUATION, _STRICT)
   assert _reasons(result) == [("a", dc.TOOL_NAME, "ev0")]
   assert result.kept == ()
 
@@ -65,24 +71,23 @@ def test_short_queries_are_no_evidence():
   ).hits
 
 
-def test_reasons_can_be_reported_without_removing():
-  config = dc.DecontaminateConfig(reasons=(dc.EXACT_QUERY,))
+def test_names_are_reported_and_not_a_reason_to_remove_unless_asked_for():
   example = _example("a", "x", "find_flights")
-  result = dc.decontaminate([example], _EVALUATION, config)
+  result = dc.decontaminate([example], _EVALUATION)
   assert result.kept == (example,)
   assert _reasons(result) == [("a", dc.TOOL_NAME, "ev1")]
 
 
 def test_uncalled_tools_count_when_asked_for():
   example = _example("a", "x", "find_flights", call=False)
-  assert dc.decontaminate([example], _EVALUATION).kept == (example,)
-  strict = dc.DecontaminateConfig(offered_tools=True)
+  assert dc.decontaminate([example], _EVALUATION, _STRICT).hits == ()
+  strict = dataclasses.replace(_STRICT, offered_tools=True)
   assert dc.decontaminate([example], _EVALUATION, strict).kept == ()
 
 
 def test_documents_are_judged_by_their_tool():
   document = Example("doc", (), (Tool("find_flights"),))
-  assert dc.decontaminate([document], _EVALUATION).kept == ()
+  assert dc.decontaminate([document], _EVALUATION, _STRICT).kept == ()
 
 
 def test_report_counts_both_sides():
@@ -91,7 +96,7 @@ def test_report_counts_both_sides():
     _example("b", "y", "FindFlights"),
     _example("c", "z"),
   ]
-  report = dc.decontaminate(training, _EVALUATION).report()
+  report = dc.decontaminate(training, _EVALUATION, _STRICT).report()
   assert report == {
     "kept": 1,
     "removed": 2,
@@ -138,11 +143,11 @@ def test_sgd_dev_against_bfcl_live():
   training = sources.read_examples(
     real.DATA / "calls/sgd_dev.jsonl.gz", "sgd"
   ).examples
-  result = dc.decontaminate(training[:300], evaluation)
+  result = dc.decontaminate(training[:300], evaluation, _STRICT)
   assert result.evaluation_size == 2251
   names = {dc.normal_name(tool.name) for e in evaluation for tool in e.tools}
   for hit in result.hits:
     if hit.reason == dc.TOOL_NAME:
       assert hit.detail in names
-  clean = dc.decontaminate(result.kept, evaluation)
+  clean = dc.decontaminate(result.kept, evaluation, _STRICT)
   assert clean.hits == ()

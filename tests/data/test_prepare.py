@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from tests.data.test_encoding import _EXAMPLE, _TALK
-from tooldev_jax import errors
 from tooldev_jax.data import encoding, loader, prepare, views
 from tooldev_jax.tools.vocabulary import Example, Message
 
@@ -111,7 +110,8 @@ def test_river_runs_from_examples_to_batches(encoder):
 
 
 def test_dialogues_can_be_split_into_turns(encoder, chat_tokenizers):
-  split = dataclasses.replace(_CONFIG, split_turns=True)
+  options = dataclasses.replace(_CONFIG.view, split_turns=True)
+  split = dataclasses.replace(_CONFIG, view=options)
   found = prepare.prepare([_TALK], encoder, split)
   kinds = [(s.example_id, s.kind) for s in found.encoded]
   assert kinds == [
@@ -121,5 +121,16 @@ def test_dialogues_can_be_split_into_turns(encoder, chat_tokenizers):
   ]  # fmt: skip
   every = encoding.EncodeOptions(turns="all")
   twice = encoding.Encoder(chat_tokenizers["qwen25"], "pythonic", every)
-  with pytest.raises(errors.UserError, match='turns = "last"'):
+  with pytest.raises(ValueError, match="trained twice"):
     prepare.prepare([_TALK], twice, split)
+
+
+def test_a_split_turn_does_not_learn_the_last_ones_raw_text(encoder):
+  talk = dataclasses.replace(_TALK, provenance={"raw": "[find_flight()]"})
+  options = dataclasses.replace(_CONFIG.view, split_turns=True)
+  config = prepare.PrepareConfig(("invocation",), 3, options)
+  found = prepare.prepare([talk], encoder, config)
+  chat = encoder.tokenizer
+  raw = ["find_flight()" in chat.decode(s.tokens[s.trained])
+         for s in found.encoded]  # fmt: skip
+  assert raw == [False, False, True]

@@ -56,6 +56,42 @@ def test_invocation_offers_the_called_tools_and_distractors():
     assert len(names) <= 2 + 5
 
 
+def test_masking_leaves_no_old_name_in_an_invocation():
+  options = views.ViewOptions(mask_names=1.0)
+  for seed in range(20):
+    view = views.make_view(_EXAMPLE, "invocation", seed, options, _POOL)
+    names = {tool.name for tool in view.tools}
+    assert all(name.startswith("tool_") for name in names)
+    calls = formats.get_format("pythonic").parse(view.target).calls
+    assert {call.name for call in calls} == set(view.needed) <= names
+    assert not any("x" in call.arguments for call in calls)
+  for kind in ("adaption", "generation"):
+    plain = views.make_view(_EXAMPLE, kind, 0)
+    assert views.make_view(_EXAMPLE, kind, 0, options) == plain
+
+
+def test_shuffling_changes_the_order_of_parameters_in_every_view():
+  tool = _tool("f", **{f"p{i}": {"type": "integer"} for i in range(9)})
+  example = Example("e", (Message("user", "Go."),), (tool,), (Call("f"),))
+  options = views.ViewOptions(shuffle_definitions=1.0)
+
+  def order(kind, chosen):
+    view = views.make_view(example, kind, 0, chosen)
+    shown = view.tools or views.parse_tools(view.target)
+    return list(shown[0].parameters["properties"])
+
+  for kind in views.KINDS:
+    plain, shuffled = order(kind, views.ViewOptions()), order(kind, options)
+    assert plain != shuffled
+    assert sorted(plain) == sorted(shuffled)
+
+
+@pytest.mark.parametrize("field", ["mask_names", "shuffle_definitions"])
+def test_wrong_shares_are_named(field):
+  with pytest.raises(errors.UserError, match=f"view.{field}"):
+    views.ViewOptions(**{field: 1.5})
+
+
 def test_number_of_distractors_is_uniform_up_to_the_limit():
   options = views.ViewOptions(max_distractors=3, keep_given=False)
   counts = [0] * 4
@@ -231,6 +267,7 @@ def test_parse_tools_reads_no_tools():
     ('{"name": "f", "parameters": {"default": 1e999}}', "BAD_JSON"),
     ('{"name": "f", "parameters": {"default": ' + "9" * 5000 + "}}",
      "BAD_JSON"),
+    ('{"name": "f", "name": "g"}', "BAD_JSON"),
     ("[1]", "NOT_A_TOOL"),
     ('{"description": "no name"}', "NOT_A_TOOL"),
     ('{"name": "f", "parameters": []}', "NOT_A_TOOL"),

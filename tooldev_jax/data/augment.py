@@ -1,9 +1,13 @@
 """Seeded augmentations: masked names, shuffled definitions.
 
 **Name masking** (after Hammer, arXiv 2410.04587): the names of tools and of
-their parameters become strings without meaning, the same in definitions and
-calls, so that a model must read descriptions. Words in messages stay as they
-are; a user seldom says a tool's name.
+their parameters become strings without meaning, the same in definitions, calls
+and whatever else speaks of them, so that a model must read descriptions. In
+text (descriptions, results, answers) a name is replaced where it can only be
+the name: anywhere if it looks like an identifier (`get_weather`, `bookTable`),
+else only in quotes, or before a bracket for a tool's. What users say stays as
+it is, and so does a name in text that occurs in their words or in an argument:
+there it is a value.
 
 **Shuffling**: the parameters of each definition, and what is said about each,
 come in another order, so that position means nothing. The definition says the
@@ -12,10 +16,10 @@ same as before.
 
 import dataclasses
 import random
+import re
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from tooldev_jax import errors
 from tooldev_jax.data import instructions
 from tooldev_jax.tools import jsontext, vocabulary
 
@@ -29,41 +33,8 @@ _FREE = frozenset(
 )  # fmt: skip
 _LETTERS = string.ascii_lowercase + string.digits
 
-
-@dataclasses.dataclass(frozen=True)
-class AugmentConfig:
-  """What share of the examples is changed; chosen by seed and example.
-
-  Attributes:
-    mask: share with masked names.
-    shuffle: share with shuffled definitions.
-  """
-
-  mask: float = 0.0
-  shuffle: float = 0.0
-
-  def __post_init__(self):
-    for field in ("mask", "shuffle"):
-      value = getattr(self, field)
-      if not 0 <= value <= 1:
-        raise errors.UserError(
-          f"augment.{field} is {value}; it must be in [0, 1]"
-        )
-
-
-def augment(
-  example: vocabulary.Example, config: AugmentConfig, seed: int
-) -> vocabulary.Example:
-  """`example`, changed or not, by (seed, example id) alone."""
-
-  def drawn(what: str) -> float:
-    return instructions.draw(seed, example.id, what) / 2**64
-
-  if drawn("mask") < config.mask:
-    example = mask_names(example, seed)
-  if drawn("shuffle") < config.shuffle:
-    example = shuffle_definitions(example, seed)
-  return example
+_Renamed = Mapping[str, tuple[str, Mapping[str, str]]]
+_Mask = Callable[[str], str]
 
 
 def mask_names(example: vocabulary.Example, seed: int) -> vocabulary.Example:
@@ -74,12 +45,16 @@ def mask_names(example: vocabulary.Example, seed: int) -> vocabulary.Example:
   rng = random.Random(instructions.draw(seed, example.id, "names"))
   used: set[str] = set()
   renamed: dict[str, tuple[str, Mapping[str, str]]] = {}
-  tools = []
+  own = []
   for tool in example.tools:
-    parameters = _parameter_names(tool, rng)
-    name = _fresh(rng, "tool_", used)
-    renamed[tool.name] = (name, parameters)
-    tools.append(_renamed_tool(tool, name, parameters))
+    change = (_fresh(rng, "tool_", used), _parameter_names(tool, rng))
+    own.append(change)
+    renamed.setdefault(tool.name, change)  # of two, calls mean the first
+  mask = _text_mask(renamed, _values(example))
+  tools = tuple(
+    _renamed_tool(tool, name, parameters, mask)
+    for tool, (name, parameters) in zip(example.tools, own, strict=True)
+  )
 
   def calls(old: Sequence[vocabulary.Call]) -> tuple[vocabulary.Call, ...]:
     return tuple(_renamed_call(call, renamed) for call in old)
@@ -87,6 +62,9 @@ def mask_names(example: vocabulary.Example, seed: int) -> vocabulary.Example:
   messages = tuple(
     dataclasses.replace(
       message,
+      content=(
+        message.content if message.role == "user" else mask(message.content)
+      ),
       calls=calls(message.calls),
       name=renamed.get(message.name, (message.name, {}))[0],
     )
@@ -96,10 +74,45 @@ def mask_names(example: vocabulary.Example, seed: int) -> vocabulary.Example:
   return dataclasses.replace(
     example,
     messages=messages,
-    tools=tuple(tools),
+    tools=tools,
     calls=calls(example.calls),
+    answer=mask(example.answer),
     provenance={**provenance, "masked": True},
   )
+
+
+def _values(example: vocabulary.Example) -> str:
+  """All text in which a name is not the name: users' words and arguments."""
+  calls = [*example.calls, *(c for m in example.messages for c in m.calls)]
+  texts = [m.content for m in example.messages if m.role == "user"]
+  for call in calls:
+    texts += [jsontext.dump(value) for value in call.arguments.values()]
+  return "\n".join(texts)
+
+
+def _text_mask(renamed: _Renamed, values: str) -> _Mask:
+  """Replaces names in text; see the module for which."""
+  names = {name: new for name, (new, _) in renamed.items()}
+  for _, parameters in renamed.values():
+    for name, new in parameters.items():
+      names.setdefault(name, new)
+  patterns = {name: _in_text(name, name in renamed) for name in names}
+  longest_first = sorted(names, key=lambda name: (-len(name), name))
+  masked = [n for n in longest_first if not re.search(patterns[n], values)]
+  if not masked:
+    return lambda text: text
+  pattern = re.compile("|".join(patterns[name] for name in masked))
+  return lambda text: pattern.sub(lambda match: names[match.group()], text)
+
+
+def _in_text(name: str, is_tool: bool) -> str:
+  """A pattern for `name` where it can only be the name."""
+  escaped = re.escape(name)
+  plain_word = name.isalpha() and name[1:] == name[1:].lower()
+  if not plain_word:
+    return rf"(?<!\w){escaped}(?!\w)"
+  quoted = rf"(?<=[\"'`]){escaped}(?=[\"'`])"
+  return rf"{quoted}|(?<!\w){escaped}(?=\()" if is_tool else quoted
 
 
 def shuffle_definitions(
@@ -159,9 +172,9 @@ def _fresh(rng: random.Random, prefix: str, used: set[str]) -> str:
 
 
 def _renamed_tool(
-  tool: vocabulary.Tool, name: str, names: Mapping[str, str]
+  tool: vocabulary.Tool, name: str, names: Mapping[str, str], mask: _Mask
 ) -> vocabulary.Tool:
-  parameters = dict(tool.parameters)
+  parameters = _described(tool.parameters, mask)
   if names:
     parameters["properties"] = {
       names[key]: value for key, value in parameters["properties"].items()
@@ -170,12 +183,29 @@ def _renamed_tool(
     parameters["required"] = [
       names.get(key, key) for key in parameters["required"]
     ]
-  return dataclasses.replace(tool, name=name, parameters=parameters)
+  return vocabulary.Tool(name, mask(tool.description), parameters)
+
+
+def _described(schema: jsontext.Json, mask: _Mask) -> jsontext.Json:
+  """A copy of `schema` with the names in its descriptions replaced."""
+  if not isinstance(schema, Mapping):
+    return schema
+  found = dict(schema)
+  if isinstance(found.get("description"), str):
+    found["description"] = mask(found["description"])
+  if isinstance(found.get("properties"), Mapping):
+    found["properties"] = {
+      name: _described(inner, mask)
+      for name, inner in found["properties"].items()
+    }
+  if "items" in found:
+    found["items"] = _described(found["items"], mask)
+  return found
 
 
 def _renamed_call(
   call: vocabulary.Call,
-  renamed: Mapping[str, tuple[str, Mapping[str, str]]],
+  renamed: _Renamed,
 ) -> vocabulary.Call:
   name, names = renamed.get(call.name, (call.name, {}))
   arguments = {names.get(k, k): v for k, v in call.arguments.items()}

@@ -40,14 +40,16 @@ class DecontaminateConfig:
 
   Attributes:
     reasons: those of `REASONS` for which an example is taken out; the others
-      are only reported.
+      are only reported. *Chosen*: not for a tool's name, since an evaluation
+      set of one's own is about the tools that one trains on; a claim about
+      unseen tools takes them out as well.
     near: Jaccard of word trigrams from which queries are near duplicates.
     min_words: queries with fewer words ("yes, please") are no evidence and
       are not compared.
     offered_tools: also look at tools that an example offers and never calls.
   """
 
-  reasons: tuple[str, ...] = REASONS
+  reasons: tuple[str, ...] = (EXACT_QUERY, NEAR_QUERY)
   near: float = 0.6
   min_words: int = 4
   offered_tools: bool = False

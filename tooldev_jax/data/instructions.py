@@ -75,6 +75,11 @@ def draw(seed: int, *keys: str) -> int:
   return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big")
 
 
+def drawn(share: float, seed: int, *keys: str) -> bool:
+  """True for a seeded `share` of all keys."""
+  return draw(seed, *keys) < share * 2**64
+
+
 def choose(options: Sequence[_T], seed: int, *keys: str) -> _T:
   """One of `options`, by seed."""
   return options[draw(seed, *keys) % len(options)]

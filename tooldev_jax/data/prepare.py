@@ -18,8 +18,7 @@ import grain
 import numpy as np
 from etils import epath
 
-from tooldev_jax import errors, storage
-from tooldev_jax.data import augment as augmenting
+from tooldev_jax import storage
 from tooldev_jax.data import encoding, sources, views
 from tooldev_jax.tools import formats, jsontext, vocabulary
 
@@ -37,19 +36,11 @@ class PrepareConfig:
     kinds: of the views to make of every example that has them.
     seed: of wordings, distractors and tool order.
     view: see `views.ViewOptions`; its `call_format` must be the encoder's.
-    split_turns: make views of every assistant turn of a dialogue, each as an
-      example of its own, instead of the last turn alone. For encoders that
-      train the "last" turn of a view: the others would train turns twice.
-    augment: see `augment.AugmentConfig`; applied before views are made.
   """
 
   kinds: tuple[str, ...] = ("generation", "invocation")
   seed: int = 0
   view: views.ViewOptions = dataclasses.field(default_factory=views.ViewOptions)
-  split_turns: bool = False
-  augment: augmenting.AugmentConfig = dataclasses.field(
-    default_factory=augmenting.AugmentConfig
-  )
 
 
 def prepare(
@@ -71,20 +62,14 @@ def prepare(
 
   Returns:
     The streams in the order of (example, kind), and what was not encoded.
-
-  Raises:
-    UserError: `split_turns` with an encoder that trains earlier turns.
   """
   config = config or PrepareConfig(
     view=views.ViewOptions(call_format=encoder.call_format)
   )
   if config.view.call_format != encoder.call_format:
     raise ValueError("views and encoder use different call formats")
-  if config.split_turns and encoder.options.turns != "last":
-    raise errors.UserError(
-      f'split_turns trains every turn; with turns = "{encoder.options.turns}" '
-      'earlier turns would be trained again: set turns = "last"'
-    )
+  if config.view.split_turns and encoder.options.turns != "last":
+    raise ValueError("split turns would be trained twice")
   if pool is None:
     pool = tool_pool(examples)
   if cache is None:
@@ -127,7 +112,7 @@ def _encode(
   def view(example: vocabulary.Example) -> _Viewed:
     return _view(example, config, pool)
 
-  if config.split_turns:
+  if config.view.split_turns:
     examples = [x for whole in examples for x in sources.split_turns(whole)]
 
   def encode(chunk: Sequence[_Viewed]) -> encoding.EncodedSet:
@@ -152,7 +137,6 @@ def _view(
   pool: Sequence[vocabulary.Tool],
 ) -> _Viewed:
   made, missing, unwritable = [], [], []
-  example = augmenting.augment(example, config.augment, config.seed)
   for kind in config.kinds:
     try:
       found = views.make_view(example, kind, config.seed, config.view, pool)

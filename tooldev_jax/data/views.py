@@ -14,7 +14,7 @@ import random
 from collections.abc import Mapping, Sequence
 
 from tooldev_jax import errors
-from tooldev_jax.data import instructions
+from tooldev_jax.data import augment, instructions
 from tooldev_jax.data.toolparse import parse_tools
 from tooldev_jax.tools import formats, jsontext, vocabulary
 
@@ -72,6 +72,13 @@ class ViewOptions:
       drawn like the pool's, before it.
     shuffle_tools: put the tools in seeded order; else called tools come first.
     keep_text: write the text that stands beside gold calls, before them.
+    mask_names: share of the examples whose invocation view has meaningless
+      names, its distractors' too (`augment`). The other views are about names
+      and keep them.
+    shuffle_definitions: share of the examples whose definitions have their
+      parameters in another order.
+    split_turns: make views of every assistant turn of a dialogue, each as an
+      example of its own, instead of the last turn alone; `prepare` does it.
   """
 
   call_format: str = "pythonic"
@@ -79,6 +86,9 @@ class ViewOptions:
   keep_given: bool = True
   shuffle_tools: bool = True
   keep_text: bool = True
+  mask_names: float = 0.0
+  shuffle_definitions: float = 0.0
+  split_turns: bool = False
 
   def __post_init__(self):
     if self.call_format not in formats.CALL_FORMATS:
@@ -90,6 +100,12 @@ class ViewOptions:
       raise errors.UserError(
         f"max_distractors is {self.max_distractors}; it must be 0 or more"
       )
+    for field in ("mask_names", "shuffle_definitions"):
+      share = getattr(self, field)
+      if not 0 <= share <= 1:
+        raise errors.UserError(
+          f"view.{field} is {share}; it must be from 0 to 1"
+        )
 
 
 def make_view(
@@ -122,11 +138,11 @@ def make_view(
   if kind not in KINDS:
     raise errors.UserError(f"view is {kind!r}; allowed: {', '.join(KINDS)}")
   if kind == "adaption":
-    return _adaption(example, seed)
+    return _adaption(_shuffled(example, seed, options), seed)
   if example.provenance.get("labelled") is False:
     return None
   if kind == "generation":
-    return _generation(example, seed)
+    return _generation(_shuffled(example, seed, options), seed)
   return _invocation(example, seed, options, pool)
 
 
@@ -157,6 +173,16 @@ def describe_tool(tool: vocabulary.Tool) -> str:
   if len(lines) == 1:
     lines.append("It takes no parameters.")
   return "\n".join(lines)
+
+
+def _shuffled(
+  example: vocabulary.Example, seed: int, options: ViewOptions
+) -> vocabulary.Example:
+  if instructions.drawn(
+    options.shuffle_definitions, seed, example.id, "shuffle"
+  ):
+    return augment.shuffle_definitions(example, seed)
+  return example
 
 
 def _adaption(example: vocabulary.Example, seed: int) -> View | None:
@@ -197,6 +223,12 @@ def _invocation(
 ) -> View | None:
   if not example.messages:
     return None
+  offered = _offered(example, _needed(example), seed, options, pool)
+  # Distractors are changed with the rest, or they would be told by their names.
+  example = dataclasses.replace(example, tools=offered)
+  if instructions.drawn(options.mask_names, seed, example.id, "mask"):
+    example = augment.mask_names(example, seed)
+  example = _shuffled(example, seed, options)
   raw = example.provenance.get("raw")
   if isinstance(raw, str):
     target = raw
@@ -211,15 +243,14 @@ def _invocation(
     target = example.answer or instructions.choose(
       instructions.REFUSALS, seed, example.id, "refusal"
     )
-  needed = _needed(example)
   return View(
     kind="invocation",
     example_id=example.id,
     messages=example.messages,
-    tools=_offered(example, needed, seed, options, pool),
+    tools=example.tools,
     target=target,
     weight=_weight(example),
-    needed=tuple(tool.name for tool in needed),
+    needed=tuple(tool.name for tool in _needed(example)),
   )
 
 

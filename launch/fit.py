@@ -129,16 +129,15 @@ def _plan_batch(config: Any, mesh: Any) -> _Batch:
     UserError: the mesh has more batch shards than the batch has rows.
   """
   from tooldev_jax.parallel.sharding import TRAIN_RULES, Partition
-  from tooldev_jax.train.step import batch_shards, check_rows
+  from tooldev_jax.train.step import batch_shards, check_mesh
 
   stage = getattr(config, _STAGE.value)
   length, parts = config.data.row_length, stage.micro_batches
   tokens = stage.batch_examples * _EXAMPLE_TOKENS.value
   rows = math.ceil(tokens / (length * _PACKED) / parts)
   partition = Partition(mesh, TRAIN_RULES)
+  check_mesh(rows, partition)
   shards = batch_shards(partition)
-  if rows < shards:
-    check_rows(rows, partition)
   return _Batch(
     micro_batches=parts,
     rows=shards * math.ceil(rows / shards),

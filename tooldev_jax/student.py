@@ -7,6 +7,7 @@ run that was killed goes on where it was.
 """
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Sequence
 from typing import Any
@@ -35,6 +36,7 @@ from tooldev_jax.sample.sampler import Sampler
 from tooldev_jax.tools.vocabulary import Example
 from tooldev_jax.train.loop import FitResult, fit
 from tooldev_jax.train.result import read_trained
+from tooldev_jax.train.step import check_mesh
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,23 +80,32 @@ class Student:
       self.tokenizer, config.view.call_format, config.encode
     )
     self.mesh = make_mesh(config.mesh)
-    dtype = jnp.dtype(config.base.dtype)
-    self.base = checkpoint.load_model(
-      config.base.path, self.mesh, TRAIN_RULES, dtype
-    )
-    if self.tokenizer.vocab_size > self.base.config.vocab_size:
+    folder = checkpoint.resolve_folder(config.base.path)
+    self.shape = checkpoint.read_config(folder)
+    if self.tokenizer.vocab_size > self.shape.vocab_size:
       raise UserError(
         f"{config.base.path}: the tokenizer has {self.tokenizer.vocab_size}"
-        f" entries, the model {self.base.config.vocab_size}"
+        f" entries, the model {self.shape.vocab_size}"
       )
     self._compute = jnp.dtype(config.train.compute_dtype)
     self._samplers: dict[bool, Sampler] = {}
+
+  @functools.cached_property
+  def base(self) -> checkpoint.Loaded:
+    """The weights, loaded when something first needs them.
+
+    A mistake in the settings of the first training is then told before.
+    """
+    config = self.config.base
+    return checkpoint.load_model(
+      config.path, self.mesh, TRAIN_RULES, jnp.dtype(config.dtype)
+    )
 
   def fresh_adapter(self) -> Any:
     """A new adapter, which changes nothing yet; the same in every call."""
     partition = Partition(self.mesh, TRAIN_RULES)
     key = jax.random.key(self.config.seed)
-    return init_adapter(self.base.config, self.config.lora, key, partition)
+    return init_adapter(self.shape, self.config.lora, key, partition)
 
   def learn(
     self, name: str, start: Any, streams: EncodedSet, stage: StageConfig
@@ -117,6 +128,7 @@ class Student:
       row_multiple=self.mesh.shape["data"] * self.mesh.shape["fsdp"],
     )
     data = TrainData.build(streams, loader, self.tokenizer.pad_id)
+    check_mesh(data.rows_wanted, Partition(self.mesh, TRAIN_RULES))
     train = dataclasses.replace(
       self.config.train, learning_rate=stage.learning_rate
     )
@@ -136,7 +148,7 @@ class Student:
     """The adapter that `learn` made under this name, and its fingerprint."""
     adapter = jax.eval_shape(self.fresh_adapter)
     partition = Partition(self.mesh, TRAIN_RULES)
-    declared = declare(self.base.config, self.config.lora)["lora"]
+    declared = declare(self.shape, self.config.lora)["lora"]
     like = jax.tree.map(
       lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place),
       adapter,
@@ -189,7 +201,7 @@ class Student:
     adapted = adapter.tree is not None
     if adapted not in self._samplers:
       decoder = Decoder(
-        self.base.config,
+        self.shape,
         lora=self.config.lora if adapted else None,
         dtype=self._compute,
       )

@@ -15,6 +15,7 @@ from tooldev_jax.parallel.sharding import TRAIN_RULES, Partition
 from tooldev_jax.train.loop import place
 from tooldev_jax.train.loss import selected_token_loss
 from tooldev_jax.train.step import (
+  check_mesh,
   check_rows,
   ideal_flops,
   make_gradient,
@@ -135,6 +136,10 @@ def test_a_mesh_with_more_batch_shards_than_rows_says_what_would_fit():
     check_rows(6, Partition(mesh, TRAIN_RULES))
   assert "data × fsdp of 1 or 2 or 4, with" in str(e.value)
   check_rows(16, Partition(mesh, TRAIN_RULES))
+  with pytest.raises(UserError, match="6 packed rows"):
+    check_mesh(6, Partition(mesh, TRAIN_RULES))
+  # What is only uneven is filled up.
+  check_mesh(9, Partition(mesh, TRAIN_RULES))
 
 
 def test_ideal_flops_are_four_or_six_per_weight_and_token():

@@ -102,6 +102,8 @@ class TrainData:
   Attributes:
     config: as given.
     num_steps: of all epochs together.
+    rows_wanted: rows a micro-batch that the examples fill, before they are
+      rounded up to `row_multiple`.
     shapes: field name to shape of the global batch.
     report: see `PackingReport`.
   """
@@ -131,8 +133,11 @@ class TrainData:
       self._plans, trained, config.row_length
     )
     mean = len(streams) / self._plans[0].num_rows
-    unit = config.row_multiple * config.micro_batches
-    self._rows = unit * math.ceil(config.batch_examples / mean / unit)
+    filled = config.batch_examples / mean / config.micro_batches
+    self.rows_wanted = math.ceil(filled)
+    self._rows = config.micro_batches * (
+      config.row_multiple * math.ceil(filled / config.row_multiple)
+    )
     self._starts = np.cumsum(
       [0, *(math.ceil(plan.num_rows / self._rows) for plan in self._plans)]
     )

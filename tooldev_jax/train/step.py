@@ -237,6 +237,21 @@ def make_gradient(decoder: Decoder, config: TrainConfig, *, trains_base: bool):
   return gradient
 
 
+def check_mesh(rows: int, partition: Partition) -> None:
+  """Makes sure that no batch shard would hold nothing but padding.
+
+  Args:
+    rows: packed rows of a micro-batch, before they are rounded up to what the
+      mesh divides.
+    partition: of the run.
+
+  Raises:
+    UserError: there are more shards than rows; says which meshes would do.
+  """
+  if rows < batch_shards(partition):
+    check_rows(rows, partition)
+
+
 def check_rows(rows: int, partition: Partition) -> None:
   """Makes sure that every batch shard gets the same number of rows.
 

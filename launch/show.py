@@ -1,10 +1,11 @@
 r"""Prints training examples as the model gets them, in colour.
 
-    python -m launch.show --config=configs/quickstart.py --stage=decompose \
-      [--n=3] [--workdir=runs/quickstart]
+    python -m launch.show --config=configs/quickstart.py --stage=decompose
+    python -m launch.show --workdir=runs/quickstart --stage=round_1 --n=5
 
-Stages: adapt, decompose, or round_1, round_2, … of a run in --workdir. Only the
-checkpoint's tokenizer is loaded. Exit status: 0 done, 2 a mistake.
+Stages: adapt, decompose, or round_1, round_2, … of a run in --workdir, whose
+own config is taken where --config is not given. Only the checkpoint's tokenizer
+is loaded. Exit status: 0 done, 2 a mistake.
 """
 
 import tempfile
@@ -16,7 +17,7 @@ from ml_collections import config_flags
 from launch import errors
 
 _CONFIG = config_flags.DEFINE_config_file(
-  "config", None, "Whose examples.", lock_config=True
+  "config", None, "Whose examples; that of --workdir if not given."
 )
 _STAGE = flags.DEFINE_string("stage", "decompose", "Which stage's.")
 _COUNT = flags.DEFINE_integer("n", 3, "How many.", lower_bound=1)
@@ -25,7 +26,7 @@ _WORKDIR = flags.DEFINE_string(
 )
 
 
-def stage_data(config: Any, workdir: Any, stage: str) -> tuple[Any, Any]:
+def of_stage(config: Any, workdir: Any, stage: str) -> tuple[Any, Any]:
   """(TrainData, ChatTokenizer) of a stage, as the pipeline makes them.
 
   Args:
@@ -36,56 +37,51 @@ def stage_data(config: Any, workdir: Any, stage: str) -> tuple[Any, Any]:
   Raises:
     UserError: an unknown stage, a round that was not made, or no examples.
   """
-  from tooldev_jax import inputs
-  from tooldev_jax.data import encoding, loader, prepare, sources, tokenizer
-  from tooldev_jax.errors import UserError
+  from tooldev_jax import inputs, stage_data
+  from tooldev_jax.data import encoding, tokenizer
 
-  kinds: tuple[str, ...] = ("generation", "invocation")
-  if stage == "adapt":
-    examples = inputs.read_inputs(config, workdir).documents
-    kinds, settings = ("adaption",), config.adapt
-  elif stage == "decompose":
-    examples = inputs.read_inputs(config, workdir).examples
-    settings = config.decompose
-  elif stage.startswith("round_"):
-    kept = workdir / stage / "kept.jsonl"
-    examples = sources.read_examples(kept, "records").examples
-    settings = config.round
-  else:
-    raise UserError(
-      f"--stage={stage}: allowed: adapt, decompose, round_<number>"
-    )
+  read = inputs.read_inputs(config, workdir)
   chat = tokenizer.ChatTokenizer.load(config.base.path)
   encoder = encoding.Encoder(chat, config.view.call_format, config.encode)
-  found = prepare.prepare(
-    examples,
-    encoder,
-    prepare.PrepareConfig(kinds, config.seed, config.view),
-  )
-  plan = loader.LoaderConfig(
-    row_length=config.data.row_length,
-    batch_examples=settings.batch_examples,
-    seed=config.seed,
-    micro_batches=settings.micro_batches,
-  )
-  return loader.TrainData.build(found, plan, chat.pad_id), chat
+  data = stage_data.StageData(config, workdir, read, encoder)
+  streams = data.streams(stage)
+  settings = stage_data.settings_of(config, stage)
+  return stage_data.plan(streams, settings, config, chat.pad_id), chat
+
+
+def config_of(fields: Any, workdir: str | None) -> Any:
+  """The RunConfig of --config, or that of the run in --workdir.
+
+  Raises:
+    UserError: neither is given, the config is wrong, or there is no run.
+  """
+  from tooldev_jax import config as configs
+  from tooldev_jax import records, storage
+  from tooldev_jax.errors import UserError
+
+  if fields is not None:
+    return configs.from_config_dict(configs.RunConfig, fields)
+  if workdir is None:
+    raise UserError("give --config, or --workdir with a run in it")
+  file = storage.absolute(workdir) / "config.json"
+  if not file.exists():
+    raise UserError(f"{workdir}: no run is in this folder; give --config")
+  return records.from_json(configs.RunConfig, storage.read_json(file), "config")
 
 
 def main(_) -> None:
   logging.set_verbosity(logging.WARNING)
   import rich.console
 
-  from tooldev_jax import config as configs
   from tooldev_jax import storage
   from tooldev_jax.data import show
 
   with errors.shown_plainly(), tempfile.TemporaryDirectory() as scratch:
-    config = configs.from_config_dict(configs.RunConfig, _CONFIG.value)
+    config = config_of(_CONFIG.value, _WORKDIR.value)
     workdir = storage.absolute(_WORKDIR.value or scratch)
-    data, chat = stage_data(config, workdir, _STAGE.value)
+    data, chat = of_stage(config, workdir, _STAGE.value)
     show.show(rich.console.Console(), data, chat, _COUNT.value)
 
 
 if __name__ == "__main__":
-  flags.mark_flags_as_required(["config"])
   app.run(main)

@@ -194,17 +194,18 @@ def _decontaminated(
   }
   for role, result in found.items():
     notices += _shared(role, result, settings.reasons)
-  storage.write_json(
-    workdir / DECONTAMINATION_FILE,
-    {
-      "settings": records.to_json(settings),
-      "evaluation": {name: len(examples) for name, examples in sets.items()},
-      **{
-        role: {**result.report(), "hits": records.to_json(result.hits)}
-        for role, result in found.items()
-      },
+  report = {
+    "settings": records.to_json(settings),
+    "evaluation": {name: len(examples) for name, examples in sets.items()},
+    **{
+      role: {**result.report(), "hits": records.to_json(result.hits)}
+      for role, result in found.items()
     },
-  )
+  }
+  file = workdir / DECONTAMINATION_FILE
+  # Inputs are read at every start, and by every process.
+  if not file.exists() or storage.read_json(file) != report:
+    storage.write_json(file, report)
   return {role: result.kept for role, result in found.items()}
 
 

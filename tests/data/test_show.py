@@ -1,6 +1,8 @@
 import io
 import re
 
+import numpy as np
+import pytest
 import rich.console
 
 from tests.data.test_encoding import _EXAMPLE, _TALK
@@ -10,7 +12,7 @@ from tooldev_jax.data import encoding, loader, prepare, show
 def _data(chat, call_format="hermes"):
   encoder = encoding.Encoder(chat, call_format)
   found = prepare.prepare([_EXAMPLE, _TALK], encoder)
-  config = loader.LoaderConfig(row_length=1024)
+  config = loader.LoaderConfig(row_length=4096)
   return loader.TrainData.build(found, config, chat.pad_id)
 
 
@@ -45,18 +47,100 @@ def test_control_tokens_stand_out(chat_tokenizers):
   assert "<|im_start|>" in marked and "<|im_end|>" in marked
 
 
-def test_counts_and_borders_are_printed(chat_tokenizers):
+_SGR = re.compile(r"\x1b\[([\d;]*)m")
+
+
+def _segments(printed):
+  """{number: (border, text, trained text without line ends)} as printed."""
+  found, current = {}, None
+  for line in printed.split("\n"):
+    pieces = _SGR.split(line)  # text, codes, text, codes, …, text
+    plain = "".join(pieces[::2])
+    border = re.match(r"segment (\d+): (.*?) ─", plain)
+    if border:
+      current = int(border[1])
+      found[current] = [border[2], [], ""]
+    elif "─" in plain:
+      current = None
+    elif current is not None:
+      found[current][1].append(plain)
+      # 32 is green letters, 42 a green ground: control tokens.
+      found[current][2] += "".join(
+        text
+        for codes, text in zip(pieces[1::2], pieces[2::2], strict=True)
+        if {"32", "42"} & {*codes.split(";")}
+      )
+  return {
+    number: (border, "\n".join(lines), trained)
+    for number, (border, lines, trained) in found.items()
+  }
+
+
+@pytest.mark.parametrize(
+  ("family", "call_format"),
+  [("qwen25", "hermes"), ("llama31", "llama"), ("mistral", "mistral")],
+)
+def test_what_is_printed_is_what_is_trained(
+  chat_tokenizers, family, call_format
+):
+  chat = chat_tokenizers[family]
+  data = _data(chat, call_format)
+  out = io.StringIO()
+  console = rich.console.Console(
+    file=out, width=200, force_terminal=True, color_system="standard"
+  )
+  show.show(console, data, chat, count=3)
+  segments = _segments(out.getvalue())
+  streams = data.streams_of(0)[0][:3]
+  assert list(segments) == [1, 2, 3]
+  for stream, (border, text, trained) in zip(
+    streams, segments.values(), strict=True
+  ):
+    assert border == (
+      f"{stream.kind} {stream.example_id}, {len(stream.tokens)} tokens,"
+      f" {stream.num_trained} trained, weight {stream.weight:g}"
+    )
+    assert text == chat.decode_exact(stream.tokens.tolist())
+    prompt = chat.decode_exact(stream.tokens[~stream.trained].tolist())
+    assert text.startswith(prompt)  # a run of its own, before what is trained
+    assert trained == text.removeprefix(prompt).replace("\n", "")
+
+
+def test_counts_are_printed(chat_tokenizers):
   chat = chat_tokenizers["qwen25"]
   data = _data(chat)
   out = io.StringIO()
-  console = rich.console.Console(file=out, width=200)
-  show.show(console, data, chat, count=3)
+  show.show(rich.console.Console(file=out, width=200), data, chat, count=3)
   printed = out.getvalue()
-  assert len(re.findall(r"segment \d+: ", printed)) == 3
-  stream = data.streams_of(0)[0][0]
-  assert f"{len(stream.tokens)} tokens, {stream.num_trained} trained" in printed
-  assert f"{data.report.examples} streams" in printed
+  row = _first_row(data)
+  assert (
+    f"{len(data.streams_of(0)[0])} streams, {(row['segment_ids'] > 0).sum()}"
+    f" tokens, {(row['target_weights'] > 0).sum()} of"
+    f" {data.report.max_targets} targets"
+  ) in printed
+  assert f"{data.report.examples} streams, {data.report.tokens}" in printed
   assert f"padding {data.report.padding_share:.1%}" in printed
+
+
+def test_a_wrong_mask_can_be_seen(chat_tokenizers):
+  chat = chat_tokenizers["qwen25"]
+  row = _first_row(_data(chat))
+  whole = show.stream_text(row, 1, chat)
+  row["target_weights"] = row["target_weights"].copy()
+  row["target_weights"][0] = 0
+  assert show.stream_text(row, 1, chat).spans != whole.spans
+
+
+def test_data_cannot_steer_the_terminal(chat_tokenizers):
+  chat = chat_tokenizers["qwen25"]
+  ids = chat.encode_text("a\x1b[2Jb\r\x07\n\x7f")
+  row = {
+    "tokens": np.asarray(ids),
+    "segment_ids": np.ones(len(ids), int),
+    "target_positions": np.zeros(1, int),
+    "target_weights": np.zeros(1),
+  }
+  assert show.stream_text(row, 1, chat).plain == "a␛[2Jb␍␇\n␡"
 
 
 def test_markup_in_the_data_is_not_rich_markup(chat_tokenizers):

@@ -18,6 +18,11 @@ _PROMPT = "dim"
 _TRAINED = "bold green"
 _CONTROL = "magenta"
 _TRAINED_CONTROL = "bold black on green"
+# What would move the cursor or colour the terminal is shown as a symbol.
+_SEEN = {
+  **{i: 0x2400 + i for i in range(32) if chr(i) not in "\n\t"},
+  127: 0x2421,
+}
 
 
 def show(
@@ -66,6 +71,7 @@ def stream_text(
   trained[row["target_positions"][weighted] + 1] = True
   text = rich.text.Text()
   controls = set(chat.control.ids.values())
+  before: list[int] = []
   for is_trained, is_control, ids in _runs(
     row["tokens"], trained, controls, at
   ):
@@ -75,8 +81,20 @@ def stream_text(
       (True, False): _TRAINED,
       (True, True): _TRAINED_CONTROL,
     }[is_trained, is_control]
-    text.append(chat.decode_exact(ids), style=style)
+    shown = _after(before, ids, chat)
+    text.append(shown.translate(_SEEN), style=style)
+    before = ids[-1:]
   return text
+
+
+def _after(
+  before: list[int], ids: list[int], chat: tokenizer.ChatTokenizer
+) -> str:
+  """Text of `ids` behind `before`: some tokenizers begin without a blank."""
+  lead, whole = chat.decode_exact(before), chat.decode_exact([*before, *ids])
+  return (
+    whole[len(lead) :] if whole.startswith(lead) else chat.decode_exact(ids)
+  )
 
 
 def _runs(

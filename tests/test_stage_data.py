@@ -1,0 +1,130 @@
+"""What stages learn from, and that the viewer shows just that."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from etils import epath
+from ml_collections import ConfigDict
+
+from launch import show
+from tests import pipeline_run
+from tooldev_jax import inputs, records, stage_data, storage
+from tooldev_jax.data import encoding, sources, tokenizer
+from tooldev_jax.data.sources import records as rows
+from tooldev_jax.errors import UserError
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+  return epath.Path(tmp_path_factory.mktemp("run"))
+
+
+def _data(workdir, **changes):
+  config = pipeline_run.small_config(**changes)
+  chat = tokenizer.load(config.base.path)
+  encoder = encoding.Encoder(chat, config.view.call_format, config.encode)
+  read = inputs.read_inputs(config, workdir)
+  return stage_data.StageData(config, workdir, read, encoder)
+
+
+def _make_round(workdir, read):
+  """A round whose kept examples are two of stage 2's, renamed."""
+  kept = [dataclasses.replace(e, id=f"kept-{e.id}") for e in read.examples[:2]]
+  rows.write(workdir / "round_1" / "kept.jsonl", kept)
+
+
+def _same(one, other):
+  for a, b in zip(one, other, strict=True):
+    assert (a.example_id, a.kind) == (b.example_id, b.kind)
+    np.testing.assert_array_equal(a.tokens, b.tokens)
+    np.testing.assert_array_equal(a.trained, b.trained)
+
+
+def test_each_stage_has_its_views(workdir):
+  data = _data(workdir)
+  kinds = {
+    name: {stream.kind for stream in data.streams(name).encoded}
+    for name in ("adapt", "decompose")
+  }
+  assert kinds == {
+    "adapt": {"adaption"},
+    "decompose": {"generation", "invocation"},
+  }
+
+
+@pytest.mark.parametrize("generation", [True, False])
+@pytest.mark.parametrize("replay", [0.0, 0.5, 1.0])
+def test_a_round_adds_a_share_of_stage_2(workdir, generation, replay):
+  changes = {"evolve.replay": replay, "evolve.train_generation": generation}
+  data = _data(workdir, **changes)
+  _make_round(workdir, data._inputs)
+  found = data.streams("round_1").encoded
+  fresh = [s for s in found if s.example_id.startswith("kept-")]
+  kinds = {stream.kind for stream in fresh}
+  assert ("generation" in kinds) is generation
+  old = [s for s in found if not s.example_id.startswith("kept-")]
+  whole = data.streams("decompose").encoded
+  assert len(old) <= len(whole)
+  assert (len(old) == 0, len(old) == len(whole)) == (replay == 0, replay == 1)
+
+
+def test_what_there_is_not_is_refused(workdir):
+  data = _data(workdir)
+  for name in ("evolve", "round_7", "round_x"):
+    with pytest.raises(UserError, match="allowed: adapt, decompose"):
+      data.streams(name)
+
+
+def test_a_stage_without_data_is_refused_before_the_first_is_trained(
+  workdir, tmp_path
+):
+  # The embedded documents fit into 100 tokens, or into none; queries do not.
+  short = {"encode.max_length": 40, "sampler.prompt_buckets": [40]}
+  data = _data(workdir, **short)
+  for name in ("adapt", "decompose"):
+    with pytest.raises(UserError, match=r"nothing to learn .* × longer than"):
+      data.streams(name)
+  data = _data(workdir)
+  none = dataclasses.replace(data._inputs, examples=())
+  data._inputs = none
+  with pytest.raises(UserError, match="decompose: nothing to learn"):
+    data.streams("adapt")
+
+
+@pytest.mark.parametrize("stage", ["adapt", "decompose", "round_1"])
+def test_the_viewer_shows_what_the_stage_trains_on(workdir, stage):
+  config = pipeline_run.small_config()
+  data = _data(workdir)
+  _make_round(workdir, data._inputs)
+  shown, chat = show.of_stage(config, workdir, stage)
+  _same(shown._streams, data.streams(stage).encoded)
+  trained = stage_data.plan(
+    data.streams(stage),
+    stage_data.settings_of(config, stage),
+    config,
+    chat.pad_id,
+    row_multiple=4,
+  )
+  one, four = shown.batch(0)["tokens"], trained.batch(0)["tokens"]
+  np.testing.assert_array_equal(one[0], four[0, : one.shape[1]])
+
+
+def test_the_viewer_takes_the_config_of_a_run(tmp_path):
+  config = pipeline_run.small_config()
+  with pytest.raises(UserError, match="give --config, or --workdir"):
+    show.config_of(None, None)
+  with pytest.raises(UserError, match="no run is in this folder"):
+    show.config_of(None, str(tmp_path))
+  storage.write_json(tmp_path / "config.json", records.to_json(config))
+  assert show.config_of(None, str(tmp_path)) == config
+  fields = ConfigDict(records.to_json(dataclasses.replace(config, seed=7)))
+  assert show.config_of(fields, str(tmp_path)).seed == 7
+
+
+def test_kept_rows_are_read_as_they_were_written(workdir):
+  data = _data(workdir)
+  _make_round(workdir, data._inputs)
+  file = workdir / "round_1" / "kept.jsonl"
+  kept = sources.read_examples(file, "records").examples
+  assert [e.calls for e in kept] == [e.calls for e in data._inputs.examples[:2]]

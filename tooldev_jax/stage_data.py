@@ -1,0 +1,150 @@
+"""What a stage is trained on: its streams, and their plan.
+
+The pipeline trains on it and the viewer shows it, so both get it here.
+"""
+
+import dataclasses
+
+from etils import epath
+
+from tooldev_jax.config import RunConfig, StageConfig
+from tooldev_jax.data import instructions, prepare
+from tooldev_jax.data.encoding import EncodedSet, Encoder
+from tooldev_jax.data.loader import LoaderConfig, TrainData
+from tooldev_jax.data.sources import read_examples
+from tooldev_jax.errors import UserError
+from tooldev_jax.inputs import Inputs
+from tooldev_jax.tools.vocabulary import Example
+
+_DECOMPOSED = ("generation", "invocation")
+
+
+class StageData:
+  """The training data of one run, by stage.
+
+  Args:
+    config: of the run.
+    workdir: the run's folder; streams are kept in its `cache`.
+    inputs: what the run reads.
+    encoder: for the run's checkpoint and call format.
+  """
+
+  def __init__(
+    self,
+    config: RunConfig,
+    workdir: epath.Path,
+    inputs: Inputs,
+    encoder: Encoder,
+  ):
+    self._config = config
+    self._workdir = workdir
+    self._inputs = inputs
+    self._encoder = encoder
+
+  def streams(self, name: str) -> EncodedSet:
+    """The streams of an epoch of "adapt", "decompose" or "round_<number>".
+
+    Whoever asks for adapt's trains decompose next, so decompose's are looked
+    at as well: a stage with nothing to learn is refused before any training.
+
+    Raises:
+      UserError: there is no such stage, the round was not made yet, or no
+        example became a stream.
+    """
+    if name == "adapt":
+      if self._config.decompose.epochs:
+        self.streams("decompose")
+      return self._labelled(name, self._inputs.documents, ("adaption",))
+    if name == "decompose":
+      return self._labelled(name, self._inputs.examples, _DECOMPOSED)
+    kept = self._workdir / name / "kept.jsonl"
+    if not name.startswith("round_") or not kept.exists():
+      raise UserError(
+        f"stage {name!r}: allowed: adapt, decompose, and round_<number> once"
+        f" it was made; there is no {kept}"
+      )
+    evolve = self._config.evolve
+    fresh = self._encode(
+      read_examples(kept, "records").examples,
+      _DECOMPOSED if evolve.train_generation else ("invocation",),
+    )
+    return prepare.merge([fresh, self._replayed(evolve.replay)])
+
+  def _labelled(
+    self, name: str, examples: tuple[Example, ...], kinds: tuple[str, ...]
+  ) -> EncodedSet:
+    found = self._encode(examples, kinds)
+    if not found.encoded:
+      why = {
+        **found.dropped,
+        **{f"no {k}": n for k, n in found.missing.items()},
+      }
+      raise UserError(
+        f"{name}: nothing to learn from {len(examples)} examples: "
+        + ", ".join(f"{n} × {reason}" for reason, n in why.items())
+      )
+    return found
+
+  def _encode(
+    self, examples: tuple[Example, ...], kinds: tuple[str, ...]
+  ) -> EncodedSet:
+    settings = prepare.PrepareConfig(
+      kinds=kinds, seed=self._config.seed, view=self._config.view
+    )
+    return prepare.prepare(
+      examples, self._encoder, settings, cache=self._workdir / "cache"
+    )
+
+  def _replayed(self, share: float) -> EncodedSet:
+    """A seeded share of what decompose learned."""
+    whole = self._encode(self._inputs.examples, _DECOMPOSED)
+    kept = tuple(
+      stream
+      for stream in whole.encoded
+      if instructions.drawn(
+        share, self._config.seed, stream.example_id, "replay"
+      )
+    )
+    return dataclasses.replace(whole, encoded=kept)
+
+
+def settings_of(config: RunConfig, name: str) -> StageConfig:
+  """How the stage or round `name` is trained."""
+  stage: StageConfig = getattr(
+    config, "round" if name.startswith("round_") else name
+  )
+  return stage
+
+
+def plan(
+  streams: EncodedSet,
+  stage: StageConfig,
+  config: RunConfig,
+  pad_id: int,
+  row_multiple: int = 1,
+) -> TrainData:
+  """The batches of a stage.
+
+  Args:
+    streams: of an epoch.
+    stage: how long, and how many examples a step.
+    config: of the run.
+    pad_id: of the tokenizer.
+    row_multiple: product of the mesh's batch axes; 1 shows the same rows as
+      any other, in other steps.
+
+  Raises:
+    UserError: there are no streams, or one fits no row.
+  """
+  return TrainData.build(
+    streams,
+    LoaderConfig(
+      row_length=config.data.row_length,
+      batch_examples=stage.batch_examples,
+      epochs=stage.epochs,
+      seed=config.seed,
+      micro_batches=stage.micro_batches,
+      row_multiple=row_multiple,
+    ),
+    pad_id,
+  )

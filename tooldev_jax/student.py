@@ -15,10 +15,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from etils import epath
+from jax.sharding import Mesh
 
 from tooldev_jax.config import RunConfig, StageConfig
 from tooldev_jax.data.encoding import EncodedSet, EncodeError, Encoder
-from tooldev_jax.data.loader import LoaderConfig, TrainData
+from tooldev_jax.data.loader import TrainData
 from tooldev_jax.data.tokenizer import ChatTokenizer
 from tooldev_jax.data.views import View
 from tooldev_jax.errors import UserError
@@ -28,11 +29,13 @@ from tooldev_jax.evolve.round import Answers
 from tooldev_jax.models import checkpoint
 from tooldev_jax.models.parameters import declare, init_adapter
 from tooldev_jax.models.transformer import Decoder
-from tooldev_jax.parallel.mesh import make_mesh
+from tooldev_jax.parallel.mesh import MeshConfig, make_mesh
 from tooldev_jax.parallel.sharding import TRAIN_RULES, Partition
+from tooldev_jax.progress import SamplingProgress, Say
 from tooldev_jax.sample.files import sample_to_file
 from tooldev_jax.sample.params import RequestOutput, SamplingParams
 from tooldev_jax.sample.sampler import Sampler
+from tooldev_jax.stage_data import plan
 from tooldev_jax.tools.vocabulary import Example
 from tooldev_jax.train.loop import FitResult, fit
 from tooldev_jax.train.result import read_trained
@@ -67,14 +70,16 @@ class Student:
   Args:
     config: of the run.
     workdir: the run's folder.
+    say: prints a line of progress.
 
   Raises:
     UserError: the checkpoint, its tokenizer or the mesh will not do.
   """
 
-  def __init__(self, config: RunConfig, workdir: epath.Path):
+  def __init__(self, config: RunConfig, workdir: epath.Path, say: Say):
     self.config = config
     self.workdir = workdir
+    self.say = say
     self.tokenizer = ChatTokenizer.load(config.base.path)
     self.encoder = Encoder(
       self.tokenizer, config.view.call_format, config.encode
@@ -119,15 +124,13 @@ class Student:
       streams: what to learn.
       stage: how long and how fast.
     """
-    loader = LoaderConfig(
-      row_length=self.config.data.row_length,
-      batch_examples=stage.batch_examples,
-      epochs=stage.epochs,
-      seed=self.config.seed,
-      micro_batches=stage.micro_batches,
+    data = plan(
+      streams,
+      stage,
+      self.config,
+      self.tokenizer.pad_id,
       row_multiple=self.mesh.shape["data"] * self.mesh.shape["fsdp"],
     )
-    data = TrainData.build(streams, loader, self.tokenizer.pad_id)
     check_mesh(data.rows_wanted, Partition(self.mesh, TRAIN_RULES))
     train = dataclasses.replace(
       self.config.train, learning_rate=stage.learning_rate
@@ -165,6 +168,9 @@ class Student:
   ) -> list[RequestOutput | None]:
     """Answers questions into `file`; resumes, or reads what is there.
 
+    Of several processes each answers its part, with a copy of the weights on
+    its own devices: a process need not wait for the others' longest answers.
+
     Returns:
       One output a question, in order; None where the prompt is longer than
       the sampler's cache or the chat template refuses it.
@@ -173,12 +179,13 @@ class Student:
     outputs = sample_to_file(
       file,
       self._sampler(adapter),
-      self.base.params,
+      self._sampling_base,
       list(prompts.values()),
       sampling,
-      adapter=adapter.tree,
+      adapter=self._sampling_copy(adapter.tree, "lora"),
       indices=list(prompts),
       source=f"{self.base.fingerprint} {adapter.fingerprint}",
+      on_output=SamplingProgress(f"{file.parent.name}/{file.stem}", self.say),
     )
     by_index = {output.index: output for output in outputs}
     return [by_index.get(index) for index in range(len(asked))]
@@ -206,9 +213,35 @@ class Student:
         dtype=self._compute,
       )
       self._samplers[adapted] = Sampler(
-        decoder, self.tokenizer, self.mesh, self.config.sampler
+        decoder, self.tokenizer, self._sampling_mesh, self.config.sampler
       )
     return self._samplers[adapted]
+
+  @functools.cached_property
+  def _sampling_mesh(self) -> Mesh:
+    """This process's own devices."""
+    if jax.process_count() == 1:
+      return self.mesh
+    own = MeshConfig(tensor=self.config.mesh.tensor)
+    return make_mesh(own, jax.local_devices())
+
+  @functools.cached_property
+  def _sampling_base(self) -> Any:
+    return self._sampling_copy(self.base.params, "params")
+
+  def _sampling_copy(self, tree: Any, collection: str) -> Any:
+    """A tree on the sampling mesh; all processes must call it.
+
+    Args:
+      tree: over the training mesh; None stays None.
+      collection: what it is, "params" or "lora".
+    """
+    if jax.process_count() == 1 or tree is None:
+      return tree
+    partition = Partition(self._sampling_mesh, TRAIN_RULES)
+    places = partition.shardings(declare(self.shape, self.config.lora))
+    copy = lambda x, place: jax.device_put(checkpoint.on_host(x), place)
+    return jax.tree.map(copy, tree, places[collection])
 
 
 class Answering:

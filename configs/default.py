@@ -128,6 +128,7 @@ def get_config() -> ConfigDict:
       "max_tool_tokens": 1024,
       "tool_making": 100,  # test queries that tools are made for
       "bfcl": "",  # folder of BFCL's files, or "package"
-      "bfcl_cases": 0,  # seeded slice; 0 takes all
+      "bfcl_slice": 200,  # cases after each stage and round; 0 takes none
+      "bfcl_cases": 0,  # of base and final state; 0 takes all
     },
   })  # fmt: skip

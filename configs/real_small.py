@@ -48,5 +48,6 @@ def get_config() -> ConfigDict:
   config.sampler.rows = 32
   config.evolve.rounds = 1
   config.evaluate.tool_making = 20
+  config.evaluate.bfcl_slice = 30
   config.evaluate.bfcl_cases = 60
   return config

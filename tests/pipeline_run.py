@@ -1,9 +1,13 @@
-"""A whole run, as small as can be, for tests of the pipeline."""
+"""A whole run, as small as can be, for tests of the pipeline.
+
+Also a config file for the launcher: --config=tests/pipeline_run.py
+"""
 
 import hashlib
 from typing import Any
 
 from etils import epath
+from ml_collections import ConfigDict
 
 from configs import quickstart
 from tooldev_jax import config as configs
@@ -14,6 +18,7 @@ from tooldev_jax.student import Student
 # metrics, the clock and the report hold times, or how the run was stopped.
 SAME = (
   "config.json",
+  "decontamination.json",
   "data/*.jsonl",
   "*/state.json",
   "*/result/*",
@@ -24,7 +29,7 @@ SAME = (
 _CLOCKS = ("metrics.jsonl",)
 
 
-def small_config(**changes: Any) -> configs.RunConfig:
+def get_config() -> ConfigDict:
   """The quickstart with a handful of examples; lenient, so that rounds keep."""
   fields = quickstart.get_config()
   fields.toy.update(examples=24, queries=6, development=4, test=4)
@@ -40,8 +45,16 @@ def small_config(**changes: Any) -> configs.RunConfig:
     max_over_call_rise=1.0,
   )
   fields.evaluate.tool_making = 2
+  # One bucket of each: the time goes into compiling.
   fields.sampler.prompt_buckets = [448]
+  fields.sampler.tail_buckets = [256]
   fields.sampler.rows = 8
+  return fields
+
+
+def small_config(**changes: Any) -> configs.RunConfig:
+  """The same, checked."""
+  fields = get_config()
   fields.update_from_flattened_dict(changes)
   return configs.from_config_dict(configs.RunConfig, fields)
 
@@ -55,7 +68,7 @@ def start(
   compiled programs, nothing of a run."""
   run = Run(config, workdir, say=lambda line: None)
   if student is not None:
-    student.workdir = workdir
+    student.workdir, student.say = workdir, run.say
     run.student = student  # type: ignore[misc]
   return run
 

@@ -7,8 +7,9 @@ import pytest
 from etils import epath
 
 from tests import pipeline_run
-from tooldev_jax import storage
+from tooldev_jax import inputs, measure, pipeline, storage
 from tooldev_jax.errors import UserError
+from tooldev_jax.evaluate import bfcl, bfcl_checker
 from tooldev_jax.tools.vocabulary import Example
 
 
@@ -49,15 +50,68 @@ def test_the_ledger_has_one_row_a_query_with_its_fate(finished):
     assert example.tools and example.calls
 
 
-def test_a_finished_run_does_nothing(finished):
+@pytest.fixture
+def nothing_can_be_read(monkeypatch):
+  """Neither inputs nor model: whoever wants them fails."""
+
+  def refuse(*_, **__):
+    raise AssertionError("something was read, loaded or encoded")
+
+  monkeypatch.setattr(inputs, "read_inputs", refuse)
+  monkeypatch.setattr(pipeline, "Student", refuse)
+
+
+def test_a_finished_run_does_nothing(finished, nothing_can_be_read):
   before = pipeline_run.digests(finished.workdir)
   said = []
   again = pipeline_run.start(pipeline_run.small_config(), finished.workdir)
   again.say = said.append
   again.run()
-  assert said == [f"Nothing to do: {finished.workdir} is complete."]
+  (line,) = said
+  assert line.startswith("Nothing to do: adapt, decompose, evolve, evaluate,")
   assert pipeline_run.digests(finished.workdir) == before
-  assert "student" not in vars(again), "the model was loaded for nothing"
+  again.run(["evolve"])
+  assert said[1].startswith("Nothing to do: evolve of")
+
+
+def test_stages_that_are_complete_but_not_marked_are_not_done_again(
+  finished, nothing_can_be_read
+):
+  """As after a kill between a stage's last file and its mark."""
+  before = pipeline_run.digests(finished.workdir)
+  marks = finished.workdir / "done"
+  stages = ["adapt", "decompose", "evolve"]
+  for stage in stages:
+    (marks / f"{stage}.json").unlink()
+  pipeline_run.start(pipeline_run.small_config(), finished.workdir).run(stages)
+  assert all((marks / f"{stage}.json").exists() for stage in stages)
+  assert pipeline_run.digests(finished.workdir) == before
+
+
+def test_the_report_says_what_each_part_took_and_how_tools_were_used(finished):
+  summary = json.loads((finished.workdir / "summary.json").read_text())
+  parts = {"adapt", "decompose", "round 1", "evaluate"}
+  assert summary["clock"]["seconds"].keys() == parts
+  for stage in summary["stages"]:
+    assert stage["tools"]["solved"]["n"] == stage["tools"]["n"] > 0
+  (first,) = summary["rounds"]
+  assert first["meters"].keys() == {"distinct tools", "call bigram entropy"}
+
+
+def test_bfcl_without_its_checker_is_said_to_be_skipped(tmp_path, monkeypatch):
+  def missing():
+    raise bfcl_checker.CheckerMissingError("not installed")
+
+  monkeypatch.setattr(bfcl_checker, "Checker", missing)
+  monkeypatch.setattr(bfcl, "find_folder", lambda folder: folder)
+  monkeypatch.setattr(bfcl, "read_cases", lambda folder: ["case"] * 9)
+  monkeypatch.setattr(bfcl, "slice_cases", lambda cases, n, seed: cases[:n])
+  changes = {"evaluate.bfcl": "here", "evaluate.bfcl_slice": 2}
+  official = measure.Official(pipeline_run.small_config(**changes))
+  assert [n.count for n in official.notices] == [7, 9]
+  assert official._score(None, official._slice) is None
+  (notice,) = official.notices
+  assert "not installed" in notice.why
 
 
 def test_another_config_in_the_folder_is_refused_with_the_difference(finished):

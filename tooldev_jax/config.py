@@ -117,13 +117,17 @@ class EvaluateConfig:
     tool_making: queries of development and test that tools are made for.
     bfcl: folder with BFCL's files, "package" for those of bfcl-eval, or empty
       for none.
-    bfcl_cases: seeded, stratified slice of BFCL; 0 takes all.
+    bfcl_slice: cases of BFCL, seeded and stratified, that are answered after
+      every stage and round; 0 takes none.
+    bfcl_cases: cases that the base and the final state answer at the end,
+      chosen likewise; 0 takes all.
   """
 
   max_call_tokens: int = 256
   max_tool_tokens: int = 1024
   tool_making: int = 100
   bfcl: str = ""
+  bfcl_slice: int = 200
   bfcl_cases: int = 0
 
 

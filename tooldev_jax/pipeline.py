@@ -5,35 +5,44 @@
     every state: development scores; at the end: test scores, report, export
 
 Each step writes files into the run's folder and is skipped when they are
-complete, so the same command goes on where it was stopped. This is the one
-place that joins making data and training on it.
+complete, so the same command goes on where it was stopped; what is complete is
+found by its files alone, before anything is read, loaded or encoded. This is
+the one place that joins making data and training on it.
+
+Of several processes the first one writes what all share, and the others wait
+until it is there: whoever asks what is complete gets the same answer.
 """
 
 import dataclasses
 import functools
 import platform
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 from etils import epath
 
+from tooldev_jax import finish, measure, progress, records, storage
 from tooldev_jax import inputs as inputs_
-from tooldev_jax import measure, records, storage
-from tooldev_jax.config import STAGES, RunConfig, StageConfig, differences
+from tooldev_jax.config import STAGES, RunConfig, differences
 from tooldev_jax.data.encoding import EncodedSet
-from tooldev_jax.data.prepare import PrepareConfig, merge, prepare
 from tooldev_jax.errors import UserError
 from tooldev_jax.evaluate.summary import Notice
-from tooldev_jax.evolve.round import RoundData, make_round
+from tooldev_jax.evolve.round import (
+  RoundData,
+  make_round,
+  read_round,
+  write_round,
+)
 from tooldev_jax.inputs import Inputs
+from tooldev_jax.measure import Development
+from tooldev_jax.parallel import processes
+from tooldev_jax.stage_data import StageData, settings_of
 from tooldev_jax.student import BASE, Adapter, Student, asking, seed_of
 from tooldev_jax.tools.formats import get_format
-from tooldev_jax.tools.vocabulary import Example
 
-Say = Callable[[str], None]
+T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,10 +90,11 @@ class Run:
     UserError: the folder belongs to another config.
   """
 
-  def __init__(self, config: RunConfig, workdir: epath.Path, say: Say):
+  def __init__(self, config: RunConfig, workdir: epath.Path, say: progress.Say):
     self.config = config
     self.workdir = workdir
     self.say = say
+    self._adapters: dict[str, Adapter] = {BASE.name: BASE}
     self._claim()
 
   def run(self, stages: Sequence[str] = STAGES) -> None:
@@ -96,122 +106,133 @@ class Run:
       )
     todo = [s for s in STAGES if s in stages and not self._is_done(s)]
     if not todo:
-      self.say(f"Nothing to do: {self.workdir} is complete.")
+      what = ", ".join(s for s in STAGES if s in stages)
+      self.say(f"Nothing to do: {what} of {self.workdir} complete.")
       return
+    # What is exported does not depend on how it scores.
     missing = [
-      s for s in STAGES[: STAGES.index(todo[0])] if not self._is_done(s)
+      s
+      for s in STAGES[: STAGES.index(todo[0])]
+      if not self._is_done(s) and s != "evaluate"
     ]
-    needed = [s for s in missing if s not in ("evaluate",)]
-    if needed:
+    if missing:
       raise UserError(
-        f"--stages={','.join(stages)}: {needed[0]} has to be run before"
+        f"--stages={','.join(stages)}: {missing[0]} has to be run before"
         f" {todo[0]}"
       )
+    self._tell_time()
     for stage in todo:
-      with self._timed(stage):
-        getattr(self, f"_{stage}")()
-      storage.write_json(self._done_file(stage), {"stage": stage})
+      getattr(self, f"_{stage}")()
+      self._publish(self._done_file(stage), {"stage": stage})
 
   # --- stages -------------------------------------------------------------
 
   def _adapt(self) -> None:
-    documents = self.inputs.documents
-    if not documents or not self.config.adapt.epochs:
-      self.say("adapt: no documents or no epochs; skipped.")
-      return
-    streams = self._encode(documents, ("adaption",))
-    self._train("adapt", BASE, streams, self.config.adapt)
+    self._stage("adapt")
 
   def _decompose(self) -> None:
-    self._train(
-      "decompose", self.current(), self._replay(1.0), self.config.decompose
-    )
+    self._stage("decompose")
+
+  def _stage(self, name: str) -> None:
+    """Trains on labelled data, unless the config has none for it."""
+    source = {"adapt": "documents", "decompose": "examples"}[name]
+    if self._has_state(name):
+      return
+    if (
+      not getattr(self.config.data, source).path
+      or not settings_of(self.config, name).epochs
+    ):
+      self.say(f"{name}: no {source} or no epochs; skipped.")
+      return
+    with self._timed(name):
+      self._write_state(self._train(name, self.current()))
 
   def _evolve(self) -> None:
     for number in range(1, self.config.evolve.rounds + 1):
-      if not self._has_state(f"round_{number}"):
-        self._round(number)
+      name = f"round_{number}"
+      if not self._has_state(name):
+        with self._timed(name):
+          self._write_state(self._round(number))
 
   def _evaluate(self) -> None:
-    measure.test_and_report(self)
+    with self._timed("evaluate"):
+      finish.test_and_report(self)
 
   def _export(self) -> None:
-    measure.export(self)
+    with self._timed("export"):
+      finish.export(self)
 
   # --- a round --------------------------------------------------------------
 
-  def _round(self, number: int) -> None:
-    config = self.config.evolve
+  def _round(self, number: int) -> State:
     name = f"round_{number}"
     before = self.current()
-    made = self.round_data(number, before)
+    made = self._round_data(number, before)
     self.say(f"{name}: kept {len(made.kept)} of {len(made.ledger)} queries")
+    standing = self._standing(before)
     if not made.kept:
-      state = self.state(before.name)
-      self._write_state(
-        dataclasses.replace(
-          state,
-          name=name,
-          accepted=False,
-          verdict="no query was kept; nothing to learn",
-          examples=0,
-          tokens=0,
-          steps=0,
-          notices=(),
-        )
+      return State(
+        name=name,
+        adapter=before.fingerprint,
+        adapter_from=before.name,
+        accepted=False,
+        verdict="no query was kept; nothing to learn",
+        exact=standing.exact,
+        over_call=standing.over_call,
+        examples=0,
+        tokens=0,
+        steps=0,
       )
-      return
-    kinds = ("generation", "invocation")
-    fresh = self._encode(
-      made.kept, kinds if config.train_generation else kinds[1:]
-    )
-    streams = merge([fresh, self._replay(config.replay)])
-    start = before if config.restart_from == "last" else BASE
-    self._train(name, start, streams, self.config.round, judged_by=before)
+    fresh = self.config.evolve.restart_from == "base"
+    return self._judge(self._train(name, BASE if fresh else before), standing)
 
-  def round_data(self, number: int, before: Adapter) -> RoundData:
+  def _round_data(self, number: int, before: Adapter) -> RoundData:
     """The self-made examples of a round; made once, then read."""
-    config = self.config.evolve
-    queries = self.inputs.queries
+    folder = self.workdir / f"round_{number}"
+    if (folder / "counts.json").exists():
+      return read_round(folder)
+    config, queries = self.config.evolve, self.inputs.queries
     size = config.queries_per_round or len(queries) // config.rounds
-    chosen = queries[(number - 1) * size : number * size]
-    if not chosen:
-      raise UserError(
-        f"round {number}: no queries are left; data.queries has"
-        f" {len(queries)}, and a round takes {size}"
-      )
     seed = seed_of(self.config.seed, "round", number)
-    return make_round(
-      chosen,
+    made = make_round(
+      queries[(number - 1) * size : number * size],
       asking(self.student, before, config.top_k, seed),
       get_format(self.config.view.call_format),
       config,
       seed,
-      self.workdir / f"round_{number}",
+      folder,
     )
+    if processes.is_lead():
+      write_round(folder, made)
+    processes.barrier(f"{folder.name} made")
+    return made
+
+  def _judge(self, state: State, before: Development) -> State:
+    """Accepts a round unless development fell by more than is allowed."""
+    fall = before.exact - state.exact
+    rise = (state.over_call or 0.0) - (before.over_call or 0.0)
+    config = self.config.evolve
+    good = fall <= config.max_drop and rise <= config.max_over_call_rise
+    verdict = (
+      f"development exact {before.exact:.1%} -> {state.exact:.1%}, over-calls"
+      f" {rise:+.1%}"
+    )
+    return dataclasses.replace(state, accepted=good, verdict=verdict)
 
   # --- training ---------------------------------------------------------------
 
-  def _train(
-    self,
-    name: str,
-    start: Adapter,
-    streams: EncodedSet,
-    stage: StageConfig,
-    judged_by: Adapter | None = None,
-  ) -> None:
-    """Trains, scores on development, and writes the state, once."""
-    if self._has_state(name):
-      # `start` would be this very state: it is the current one already.
-      return
+  def _train(self, name: str, start: Adapter) -> State:
+    """Trains and scores on development."""
+    streams = _lead_first(name, lambda: self.stage_data.streams(name))
     tree = start.tree
     if tree is None:
       tree = self.student.fresh_adapter()
+    stage = settings_of(self.config, name)
     result, data = self.student.learn(name, tree, streams, stage)
     adapter = Adapter(name, result.trained, result.fingerprint)
     self._adapters[name] = adapter
     scores = measure.development(self, adapter)
-    state = State(
+    return State(
       name=name,
       adapter=result.fingerprint,
       adapter_from=name,
@@ -224,54 +245,22 @@ class Run:
       steps=result.steps,
       notices=_encode_notices(name, streams),
     )
-    if judged_by is not None:
-      state = self._judge(state, self.state(judged_by.name))
-    self._write_state(state)
 
-  def _judge(self, state: State, before: State) -> State:
-    """Accepts a round unless development fell by more than is allowed."""
-    fall = before.exact - state.exact
-    rise = (state.over_call or 0.0) - (before.over_call or 0.0)
-    config = self.config.evolve
-    good = fall <= config.max_drop and rise <= config.max_over_call_rise
-    verdict = (
-      f"development exact {before.exact:.1%} -> {state.exact:.1%}, over-calls"
-      f" {rise:+.1%}"
-    )
-    return dataclasses.replace(state, accepted=good, verdict=verdict)
-
-  def _encode(
-    self, examples: Sequence[Example], kinds: tuple[str, ...]
-  ) -> EncodedSet:
-    settings = PrepareConfig(
-      kinds=kinds, seed=self.config.seed, view=self.config.view
-    )
-    return prepare(
-      examples,
-      self.student.encoder,
-      settings,
-      cache=self.workdir / "cache",
-    )
-
-  def _replay(self, share: float) -> EncodedSet:
-    """Stage 2's labelled data, or a seeded share of it."""
-    kinds = ("generation", "invocation")
-    whole = self._encode(self.inputs.examples, kinds)
-    if share >= 1.0:
-      return whole
-    kept = [
-      stream
-      for stream in whole.encoded
-      if seed_of(self.config.seed, "replay", stream.example_id) < share * 2**31
-    ]
-    return dataclasses.replace(whole, encoded=tuple(kept))
+  def _standing(self, adapter: Adapter) -> Development:
+    """Development scores of an earlier state, or of the base."""
+    if adapter is BASE:
+      return measure.development(self, BASE)
+    state = next(s for s in self.states() if s.name == adapter.name)
+    return Development(state.exact, state.over_call)
 
   # --- what there is --------------------------------------------------------
 
   @functools.cached_property
   def inputs(self) -> Inputs:
     """All inputs, read once."""
-    found = inputs_.read_inputs(self.config, self.workdir)
+    found = _lead_first(
+      "inputs", lambda: inputs_.read_inputs(self.config, self.workdir)
+    )
     counts = ", ".join(f"{n} {role}" for role, n in found.counts().items())
     self.say(f"inputs: {counts}")
     return found
@@ -280,34 +269,32 @@ class Run:
   def student(self) -> Student:
     """The model, loaded once."""
     self.say(f"base: loading {self.config.base.path}")
-    return Student(self.config, self.workdir)
+    return Student(self.config, self.workdir, self.say)
 
   @functools.cached_property
-  def _adapters(self) -> dict[str, Adapter]:
-    return {}
+  def stage_data(self) -> StageData:
+    """What each stage learns from."""
+    return StageData(
+      self.config, self.workdir, self.inputs, self.student.encoder
+    )
+
+  @functools.cached_property
+  def official(self) -> measure.Official:
+    """BFCL's cases and checker, read once."""
+    return measure.Official(self.config)
 
   def states(self) -> list[State]:
     """All states that are complete, in the order they were made."""
-    names = ["adapt", "decompose"]
-    names += [f"round_{i + 1}" for i in range(self.config.evolve.rounds)]
-    files = [self.workdir / name / "state.json" for name in names]
     return [
       records.from_json(State, storage.read_json(file), str(file))
-      for file in files
-      if file.exists()
+      for name in self._state_names()
+      if (file := self._state_file(name)).exists()
     ]
-
-  def _has_state(self, name: str) -> bool:
-    return (self.workdir / name / "state.json").exists()
-
-  def state(self, name: str) -> State:
-    """The state of this name."""
-    return next(state for state in self.states() if state.name == name)
 
   def current(self) -> Adapter:
     """The adapter of the last accepted state; the base before the first."""
     accepted = [state.name for state in self.states() if state.accepted]
-    return self.adapter(accepted[-1]) if accepted else BASE
+    return self.adapter(accepted[-1] if accepted else BASE.name)
 
   def adapter(self, name: str) -> Adapter:
     """The adapter that a stage or round of this name trained."""
@@ -316,27 +303,37 @@ class Run:
       self._adapters[name] = Adapter(name, tree, fingerprint)
     return self._adapters[name]
 
-  def adapter_of(self, state: State) -> Adapter:
-    """A state's adapter: its own, or, if it trained none, the one it kept."""
-    return self.adapter(state.adapter_from)
-
   # --- bookkeeping ------------------------------------------------------------
 
+  def _state_names(self) -> list[str]:
+    rounds = range(1, self.config.evolve.rounds + 1)
+    return ["adapt", "decompose", *(f"round_{n}" for n in rounds)]
+
+  def _state_file(self, name: str) -> epath.Path:
+    return self.workdir / name / "state.json"
+
+  def _has_state(self, name: str) -> bool:
+    return self._state_file(name).exists()
+
   def _write_state(self, state: State) -> None:
-    storage.write_json(
-      self.workdir / state.name / "state.json", records.to_json(state)
-    )
+    self._publish(self._state_file(state.name), records.to_json(state))
     line = state.verdict or f"development exact {state.exact:.1%}"
     fate = "" if state.accepted else " (rolled back)"
     self.say(f"{state.name}: {line}{fate}")
+
+  def _publish(self, path: epath.Path, value: Any) -> None:
+    """Writes JSON once; afterwards every process finds it."""
+    if processes.is_lead():
+      storage.write_json(path, value)
+    processes.barrier(f"{path.name} written")
 
   def _claim(self) -> None:
     """Writes the config into a new folder, or compares with the old one."""
     file = self.workdir / "config.json"
     mine = records.to_json(self.config)
-    if not file.exists():
+    if processes.is_lead() and not file.exists():
       storage.write_json(file, mine)
-      return
+    processes.barrier("config written")
     changed = differences(storage.read_json(file), mine)
     if changed:
       raise UserError(
@@ -350,27 +347,64 @@ class Run:
   def _is_done(self, stage: str) -> bool:
     return self._done_file(stage).exists()
 
-  @contextmanager
-  def _timed(self, stage: str) -> Iterator[None]:
-    """Adds up wall time by stage, over all starts of the run."""
-    file = self.workdir / "clock.json"
-    clock: dict[str, Any] = storage.read_json(file) if file.exists() else {}
-    clock.setdefault("started", time.strftime("%Y-%m-%d %H:%M:%S"))
-    clock["machine"] = f"{platform.machine()}, {jax.devices()[0].device_kind}"
-    seconds = clock.setdefault("seconds", {})
-    elapsed = sum(seconds.values())
-    budget = self.config.budget_minutes
-    self.say(
-      f"--- {stage} (elapsed {elapsed / 60:.1f} min"
-      + (f" of about {budget:g} on {self.config.hardware})" if budget else ")")
+  # --- time -------------------------------------------------------------------
+
+  @functools.cached_property
+  def clock(self) -> progress.RunClock:
+    """Wall time of the parts."""
+    machine = f"{platform.machine()}, {jax.devices()[0].device_kind}"
+    return progress.RunClock(
+      self.workdir / "clock.json", machine, processes.is_lead()
     )
-    start = time.monotonic()
-    try:
+
+  @contextmanager
+  def _timed(self, name: str) -> Iterator[None]:
+    """Times a part of the run, and tells how long the rest may take."""
+    part = _part(name)
+    self.say(f"--- {part}")
+    with self.clock.timed(part):
       yield
-    finally:
-      seconds[stage] = seconds.get(stage, 0.0) + time.monotonic() - start
-      clock["finished"] = time.strftime("%Y-%m-%d %H:%M:%S")
-      storage.write_json(file, clock)
+    self._tell_time(part)
+
+  def _tell_time(self, just_done: str = "") -> None:
+    """Says how long the run took so far, and how long it may take yet."""
+    spent = sum(self.clock.seconds.values()) / 60
+    told = [f"time: {spent:.1f} min so far"]
+    budget = self.config.budget_minutes
+    left = self._minutes_left(just_done)
+    if left is not None:
+      told.append(f"about {left:.1f} min to go at this speed")
+    elif budget:
+      told.append(f"about {max(0, budget - spent):.1f} min to go by the budget")
+    if budget:
+      told.append(f"budget {budget:g} min on {self.config.hardware}")
+    self.say(", ".join(told))
+
+  def _minutes_left(self, just_done: str) -> float | None:
+    # Inputs are not read to tell the time: a run may have no use for them.
+    if "inputs" not in vars(self):
+      return None
+    parts = progress.plan(self.config, self.inputs.counts())
+    done = {_part(s.name) for s in self.states()} | {just_done}
+    done |= {stage for stage in STAGES if self._is_done(stage)}
+    left = self.clock.left(parts, done & parts.keys())
+    return None if left is None else left / 60
+
+
+def _part(name: str) -> str:
+  """What a state or stage is called in tables and on the clock."""
+  return name.replace("_", " ")
+
+
+def _lead_first(name: str, make: Callable[[], T]) -> T:
+  """What `make` gives in every process.
+
+  The first process runs it before the others, who then find the files that it
+  has written.
+  """
+  found = make() if processes.is_lead() else None
+  processes.barrier(f"{name} made")
+  return make() if found is None else found
 
 
 def _encode_notices(name: str, streams: EncodedSet) -> tuple[Notice, ...]:

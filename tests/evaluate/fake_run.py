@@ -152,6 +152,7 @@ def fake_summary():
         else "",
         calls=metrics.score(judged),
         tools=fake_tools(skill, index),
+        bfcl_slice=fake_bfcl(skill, index),
         bfcl=fake_bfcl(skill, index) if name in ("base", "round 3") else None,
         change=metrics.compare(last, judged) if last else None,
         examples=steps * 16,

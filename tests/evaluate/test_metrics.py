@@ -144,19 +144,14 @@ def test_skipped_and_cut_stay_in_the_denominator():
   examples = [make_example(str(i), [OSLO]) for i in range(4)]
   answers = [
     OutputRecord("0", "[get_weather(city='Oslo')]"),
-    OutputRecord("1", "[get_weather(city='Oslo')]", truncated=True),
+    OutputRecord("1", "[get_weather(city='Oslo')]"),
     OutputRecord("2", "[get_weather(city=", "length"),
     OutputRecord("3", "", "skipped"),
   ]
   overall = metrics.score(
     metrics.judge_all(examples, answers, "pythonic")
   ).overall
-  assert (overall.n, overall.cut, overall.truncated, overall.skipped) == (
-    4,
-    1,
-    1,
-    1,
-  )
+  assert (overall.n, overall.cut, overall.skipped) == (4, 1, 1)
   assert overall.exact.value == 0.5
   assert overall.parsed.value == 0.5
   assert overall.outcomes == {"exact": 2, "unparsed": 1, "skipped": 1}

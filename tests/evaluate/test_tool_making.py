@@ -15,6 +15,7 @@ from tests.evaluate.worlds import (
 )
 from tooldev_jax.evaluate import matching, tool_making
 from tooldev_jax.evaluate.outputs import OutputRecord, RecordedOutputs
+from tooldev_jax.tools import formats
 from tooldev_jax.tools.vocabulary import Call
 
 OSLO = Call("get_weather", {"city": "Oslo"})
@@ -34,8 +35,13 @@ def test_gold_tools_score_full_marks():
     OutputRecord(e.id, json.dumps([t.to_json() for t in e.called_tools]))
     for e in examples
   ]
+  solutions = [
+    OutputRecord(e.id, formats.get_format("hermes").render(e.calls))
+    for e in examples
+    if e.calls
+  ]
   judgements, scores = tool_making.evaluate_tools(
-    RecordedOutputs(answers), examples
+    RecordedOutputs(answers), RecordedOutputs(solutions), examples, "hermes"
   )
   # Where no tool fits there is no gold to cover.
   assert [j.example_id for j in judgements] == ["s", "m", "p", "pm"]
@@ -47,6 +53,7 @@ def test_gold_tools_score_full_marks():
     "typed",
     "usable",
     "usable_by_name",
+    "solved",
   ):
     assert getattr(scores, figure).value == 1.0, figure
   assert scores.made_tools == 1.25
@@ -219,20 +226,25 @@ def test_solving_is_judged_by_the_values_filled_in():
         ),
       ]
 
-  solved = tool_making.evaluate_solving(Solver(), examples, answers, "pythonic")
-  assert (solved.value, solved.n) == (0.5, 4)
-  assert (
-    tool_making.evaluate_solving(Solver(), examples[4:], [], "llama") is None
+  made_by = RecordedOutputs(answers)
+  _, scores = tool_making.evaluate_tools(
+    made_by, Solver(), examples, "pythonic"
   )
+  assert (scores.solved.value, scores.solved.n) == (0.5, 4)
+  assert tool_making.evaluate_tools(
+    made_by, Solver(), examples[4:], "llama"
+  ) == ([], None)
 
 
 def test_nothing_valid_asks_nothing():
   example = make_example("x", [OSLO])
-  never = RecordedOutputs([])
-  solved = tool_making.evaluate_solving(
-    never, [example], [OutputRecord("x", "no idea")], "pythonic"
+  _, scores = tool_making.evaluate_tools(
+    RecordedOutputs([OutputRecord("x", "no idea")]),
+    RecordedOutputs([]),
+    [example],
+    "pythonic",
   )
-  assert solved.value == 0.0
+  assert scores.solved.value == 0.0
 
 
 def test_scores_count_reasons():

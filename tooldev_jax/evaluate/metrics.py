@@ -82,7 +82,6 @@ class Judgement:
     arguments_made: arguments in the answer.
     arguments_gold: arguments in gold.
     finish_reason: see `OutputRecord`.
-    truncated: see `OutputRecord`.
   """
 
   example_id: str
@@ -98,7 +97,6 @@ class Judgement:
   arguments_made: int
   arguments_gold: int
   finish_reason: str = "stop"
-  truncated: bool = False
 
   @property
   def precision(self) -> float:
@@ -137,7 +135,6 @@ class CategoryScores:
     over_call: share with calls where none fit; None where tools fit.
     under_call: share without a call; None where no tool fits.
     cut: answers that ran into the token limit.
-    truncated: prompts that had to be shortened.
     skipped: examples that were never answered.
     outcomes: examples by outcome.
   """
@@ -153,7 +150,6 @@ class CategoryScores:
   over_call: Figure | None
   under_call: Figure | None
   cut: int
-  truncated: int
   skipped: int
   outcomes: Mapping[str, int]
 
@@ -248,7 +244,6 @@ def judge(
     arguments_made=counts.made,
     arguments_gold=counts.gold,
     finish_reason=output.finish_reason,
-    truncated=output.truncated,
   )
 
 
@@ -412,7 +407,6 @@ def _score_group(
     over_call=None if fits else share(j.made_calls > 0 for j in group),
     under_call=share(j.outcome == "no call" for j in group) if fits else None,
     cut=sum(j.finish_reason == "length" for j in group),
-    truncated=sum(j.truncated for j in group),
     skipped=sum(j.finish_reason == "skipped" for j in group),
     outcomes={o: outcomes[o] for o in OUTCOMES if outcomes[o]},
   )

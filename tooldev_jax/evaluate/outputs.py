@@ -34,13 +34,11 @@ class OutputRecord:
     finish_reason: "stop" (the model ended its turn), "length" (cut at the
       token limit) or "skipped" (never generated: the prompt did not fit). A
       skipped example stays in every denominator, as an answer with no calls.
-    truncated: whether the prompt had to be shortened (tools dropped) to fit.
   """
 
   example_id: str
   text: str
   finish_reason: str = "stop"
-  truncated: bool = False
 
   def __post_init__(self) -> None:
     if self.finish_reason not in FINISH_REASONS:

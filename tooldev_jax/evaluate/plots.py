@@ -31,11 +31,14 @@ def score_by_stage(summary: RunSummary) -> str | None:
   series = [
     ("exact calls", [_overall(s, "exact") for s in stages]),
     ("argument F1", [_overall(s, "f1") for s in stages]),
-    ("abstained where no tool fits", [_irrelevance(s) for s in stages]),
+    ("over-calls where no tool fits", [_over_calls(s) for s in stages]),
   ]
   series = [(name, line) for name, line in series if any(line)]
   plot = _Plot("Scores by stage, in percent, with 95 % intervals")
-  plot.y_axis(0.0, 1.0, [0, 0.2, 0.4, 0.6, 0.8, 1.0], lambda v: f"{100 * v:g}")
+  # As high as the highest interval: low scores would lie on the axis.
+  highest = max(f.high for _, line in series for f in line if f)
+  ticks = _nice_ticks(0, highest)
+  plot.y_axis(0.0, highest, ticks, lambda v: f"{100 * v:g}")
   place = plot.x_names([s.name for s in stages])
   for index, (_, figures) in enumerate(series):
     # Side by side, so that whiskers do not hide one another.
@@ -56,9 +59,9 @@ def _overall(stage: StageSummary, name: str) -> Figure | None:
   return getattr(overall, name) if overall else None
 
 
-def _irrelevance(stage: StageSummary) -> Figure | None:
+def _over_calls(stage: StageSummary) -> Figure | None:
   none_fits = stage.calls.irrelevance if stage.calls else None
-  return none_fits.exact if none_fits else None
+  return none_fits.over_call if none_fits else None
 
 
 def fates_by_round(summary: RunSummary) -> str | None:
@@ -283,8 +286,9 @@ class _Plot:
       for index, name in enumerate(legend)
     )
     return (
-      f'<figure><svg viewBox="0 0 {self.width:g} {self.height:g}" role="img"'
-      f' aria-label="{title}">{"".join(self.parts)}</svg>'
+      '<figure><div class="scroll" tabindex="0">'
+      f'<svg viewBox="0 0 {self.width:g} {self.height:g}" role="img"'
+      f' aria-label="{title}">{"".join(self.parts)}</svg></div>'
       f"<figcaption>{title}</figcaption>"
       + (f'<ul class="legend">{keys}</ul>' if keys else "")
       + "</figure>"

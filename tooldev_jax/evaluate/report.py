@@ -43,7 +43,7 @@ _SECTIONS: tuple[_Section, ...] = (
       tables.outcomes,
     ),
   ),
-  ("Official benchmark", (tables.bfcl,)),
+  ("Official benchmark", (tables.bfcl, tables.bfcl_slice)),
   ("Tool making", (tables.tool_making,)),
   (
     "Self-evolution",

@@ -202,14 +202,13 @@ def notices(summary: RunSummary) -> Table | None:
     for n in summary.notices
   ]
   for stage in summary.stages:
-    if stage.calls:
-      rows += _answer_notices(stage)
+    rows += _answer_notices(stage)
     if stage.bfcl and stage.bfcl.skipped:
       rows.append(Row((f"BFCL, {stage.name}", "all", stage.bfcl.skipped)))
   if not rows:
     return None
   return Table(
-    "Skipped, cut and shortened",
+    "Skipped, cut and left out",
     ("what", "how many", "why"),
     tuple(rows),
     "Skipped and cut answers stay in every denominator.",
@@ -218,37 +217,29 @@ def notices(summary: RunSummary) -> Table | None:
 
 
 def _answer_notices(stage: StageSummary) -> list[Row]:
-  assert stage.calls is not None
-  groups = stage.calls.categories
-  n = sum(g.n for g in groups)
-  counted = (
+  """Answers that the token limits cut, and questions that did not fit."""
+  groups = stage.calls.categories if stage.calls else ()
+  counted = [
     (
-      "answers cut",
+      "answers",
+      sum(g.n for g in groups),
       sum(g.cut for g in groups),
-      "the answer reached the token limit before it ended",
-    ),
-    (
-      "prompts shortened",
-      sum(g.truncated for g in groups),
-      "tools that are not called were dropped to fit the prompt",
-    ),
-    (
-      "examples skipped",
       sum(g.skipped for g in groups),
-      "the prompt did not fit; they count as wrong",
-    ),
-  )
-  return [
-    Row(
-      (
-        f"{what}, {stage.name}",
-        f"{wording.count(k)} of {wording.count(n)}",
-        why,
-      )
     )
-    for what, k, why in counted
-    if k
   ]
+  if stage.tools:
+    made = stage.tools
+    counted.append(("made tools", made.n, made.cut, made.skipped))
+  rows = []
+  for what, n, cut, skipped in counted:
+    for fate, k, why in (
+      ("cut", cut, "they reached the token limit before they ended"),
+      ("skipped", skipped, "the prompt did not fit; they count as wrong"),
+    ):
+      if k:
+        of = f"{wording.count(k)} of {wording.count(n)}"
+        rows.append(Row((f"{what} {fate}, {stage.name}", of, why)))
+  return rows
 
 
 def training(summary: RunSummary) -> Table | None:

@@ -26,7 +26,9 @@ class StageSummary:
     accepted: False when a round was rolled back; its scores are still shown.
     calls: scores on the evaluation set; None if it was not evaluated.
     tools: tool making on the same set.
-    bfcl: official scores.
+    bfcl_slice: official scores on a slice, the same for every stage.
+    bfcl: official scores on all cases of the run, of the first and the final
+      state.
     change: exact calls against the state this one continued from.
     examples: examples it was trained on; 0 for the base.
     tokens: tokens whose loss was trained on.
@@ -39,6 +41,7 @@ class StageSummary:
   accepted: bool = True
   calls: CallScores | None = None
   tools: ToolScores | None = None
+  bfcl_slice: BfclScores | None = None
   bfcl: BfclScores | None = None
   change: Comparison | None = None
   examples: int = 0

@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 from tooldev_jax.evaluate import bfcl_cases, wording
+from tooldev_jax.evaluate.bfcl import BfclScores
 from tooldev_jax.evaluate.intervals import Comparison, Figure
 from tooldev_jax.evaluate.metrics import OUTCOMES, CallScores, CategoryScores
 from tooldev_jax.evaluate.summary import RunSummary, StageSummary
@@ -87,7 +88,8 @@ def scores(summary: RunSummary) -> Table | None:
         row_label(stage),
         *_call_cells(stage.calls, stage.change),
         wording.figure(stage.tools.usable if stage.tools else None),
-        wording.figure(stage.bfcl.ast if stage.bfcl else None),
+        wording.figure(stage.tools.solved if stage.tools else None),
+        wording.figure(_official_calls(stage)),
       ),
       row_kind(summary, stage),
     )
@@ -99,8 +101,9 @@ def scores(summary: RunSummary) -> Table | None:
   if summary.garbage:
     official = summary.garbage_bfcl.ast if summary.garbage_bfcl else None
     cells = _call_cells(summary.garbage, None)
+    tools = (wording.NONE, wording.NONE)
     rows.append(
-      Row(("garbage", *cells, wording.NONE, wording.figure(official)), GARBAGE)
+      Row(("garbage", *cells, *tools, wording.figure(official)), GARBAGE)
     )
   return without_empty_columns(
     Table(
@@ -111,20 +114,29 @@ def scores(summary: RunSummary) -> Table | None:
         "change",
         "tool names",
         "argument F1",
-        "abstained",
+        "over-calls",
         "usable tools",
+        "solved with them",
         "BFCL AST",
       ),
       tuple(rows),
       "Exact calls, tool names and argument F1 are over examples with gold"
-      " calls. “Abstained” is the share without a call where no tool fits"
-      " and is never averaged with the rest: the garbage row, a model that"
-      " emits no calls at all, shows why. “Change” is in percentage points"
+      " calls. “Over-calls” is the share answered with a call where no tool"
+      " fits; it is never averaged with the rest: the garbage row, a model"
+      " that emits no calls at all, has none. “Change” is in percentage points"
       " of exact calls against the state the stage continued from, paired"
-      " over the same examples, with an exact McNemar test. Brackets are 95"
+      " over the same examples, with an exact McNemar test. “Usable tools”"
+      " are made by the model for a query and could answer it; “solved with"
+      " them” is what the same model makes of its own tools. Brackets are 95"
       " % intervals.",
     )
   )
+
+
+def _official_calls(stage: StageSummary) -> Figure | None:
+  """BFCL cases with gold calls: of the slice that all stages answer, if any."""
+  scores = stage.bfcl_slice or stage.bfcl
+  return scores.ast if scores else None
 
 
 def _call_cells(
@@ -141,7 +153,7 @@ def _call_cells(
     ),
     wording.figure(overall.names if overall else None),
     wording.figure(overall.f1 if overall else None),
-    wording.figure(none_fits.exact if none_fits else None),
+    wording.figure(none_fits.over_call if none_fits else None),
   )
 
 
@@ -300,19 +312,28 @@ def tool_making(summary: RunSummary) -> Table | None:
 
 
 def bfcl(summary: RunSummary) -> Table | None:
-  """Official scores by category, stage by stage."""
+  """Official scores of the first and the final state, by category."""
+  columns = [(row_label(s), s.bfcl) for s in summary.stages if s.bfcl]
+  if columns and summary.garbage_bfcl:
+    columns.append(("garbage", summary.garbage_bfcl))
+  return _official("BFCL, official checker", columns)
+
+
+def bfcl_slice(summary: RunSummary) -> Table | None:
+  """Official scores on the slice that every stage answers, by category."""
   columns = [
-    (row_label(stage), stage.bfcl, row_kind(summary, stage))
-    for stage in summary.stages
-    if stage.bfcl and not stage.bfcl.skipped
+    (row_label(s), s.bfcl_slice) for s in summary.stages if s.bfcl_slice
   ]
+  return _official("BFCL, a slice, by stage", columns)
+
+
+def _official(
+  title: str, columns: Sequence[tuple[str, BfclScores]]
+) -> Table | None:
+  columns = [(name, scores) for name, scores in columns if not scores.skipped]
   if not columns:
     return None
-  if summary.garbage_bfcl:
-    columns.append(("garbage", summary.garbage_bfcl, GARBAGE))
-  found = [
-    {c.category: c.accuracy for c in b.categories} for _, b, _ in columns
-  ]
+  found = [{c.category: c.accuracy for c in b.categories} for _, b in columns]
   rows = [
     Row(
       (
@@ -330,14 +351,14 @@ def bfcl(summary: RunSummary) -> Table | None:
     ("irrelevance, all", lambda b: wording.figure(b.irrelevance)),
   )
   rows += [
-    Row((name, *(read(b) for _, b, _ in columns)), FINAL)
+    Row((name, *(read(b) for _, b in columns)), FINAL)
     for name, read in totals
-    if any(read(b) != wording.NONE for _, b, _ in columns)
+    if any(read(b) != wording.NONE for _, b in columns)
   ]
-  checkers = sorted({b.checker for _, b, _ in columns})
+  checkers = sorted({b.checker for _, b in columns})
   return Table(
-    "BFCL, official checker",
-    ("category", *(name for name, _, _ in columns)),
+    title,
+    ("category", *(name for name, _ in columns)),
     tuple(rows),
     f"Judged in process by {', '.join(checkers)}. Irrelevance stands beside the"
     " AST categories: an answer that cannot be decoded passes it.",

@@ -203,39 +203,46 @@ def score(
 
 
 def evaluate_tools(
-  generator: TextGenerator, examples: Sequence[Example], seed: int = 0
+  generator: TextGenerator,
+  solver: TextGenerator,
+  examples: Sequence[Example],
+  call_format: str,
+  seed: int = 0,
 ) -> tuple[list[ToolJudgement], ToolScores | None]:
-  """Has a generator make tools for the examples' queries, and judges them."""
+  """Has tools made for the examples' queries, judges them and has them used.
+
+  Args:
+    generator: makes the tools.
+    solver: is asked for calls, with the made tools in place of gold's.
+    examples: those without gold calls are left out.
+    call_format: name of the format that the solver writes calls in.
+    seed: of the bootstrap intervals.
+
+  Returns:
+    A judgement an example that has gold calls, and the scores; None without
+    any.
+  """
   with_gold = [example for example in examples if example.calls]
+  if not with_gold:
+    return [], None
   answers = generator.generate(with_gold, "generation")
   judgements = judge_all(with_gold, answers)
-  return judgements, score(judgements, seed)
+  scores = score(judgements, seed)
+  assert scores is not None
+  solved = _solved(solver, with_gold, answers, call_format)
+  return judgements, dataclasses.replace(scores, solved=solved)
 
 
-def evaluate_solving(
+def _solved(
   solver: TextGenerator,
   examples: Sequence[Example],
   answers: Iterable[OutputRecord],
   call_format: str,
-) -> Figure | None:
-  """Whether a solver can answer the queries with the tools made for them.
-
-  Args:
-    solver: is asked for calls, with the made tools in place of gold's.
-    examples: as given to `evaluate_tools`.
-    answers: the tool-making answers to them.
-    call_format: name of the format that the solver writes calls in.
-
-  Returns:
-    The share of examples with gold calls that are solved; put it into the
-    scores with `dataclasses.replace(scores, solved=…)`. None without any.
-  """
-  with_gold = [example for example in examples if example.calls]
-  if not with_gold:
-    return None
+) -> Figure:
+  """Share of queries that a solver answers with the tools made for them."""
   asked, gold = [], []
   for example, output in zip(
-    with_gold, outputs.pair(with_gold, answers), strict=True
+    examples, outputs.pair(examples, answers), strict=True
   ):
     if judge(example, output).valid:
       tools = toolparse.parse_tools(output.text)
@@ -250,7 +257,7 @@ def evaluate_solving(
     if calls is not None and output.finish_reason != "skipped":
       label = labels.Label(example.id, calls, question.tools, 1.0)
       solved += labels.judge(label, example).values_exact
-  return intervals.proportion(solved, len(with_gold))
+  return intervals.proportion(solved, len(examples))
 
 
 def _properties(tool: Tool) -> Mapping[str, Json]:

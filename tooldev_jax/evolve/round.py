@@ -17,6 +17,7 @@ from tooldev_jax import storage
 from tooldev_jax.data.toolparse import ToolParseError, parse_tools
 from tooldev_jax.data.views import View
 from tooldev_jax.evolve import ask as ask_
+from tooldev_jax.evolve import diversity
 from tooldev_jax.evolve.config import EvolveConfig
 from tooldev_jax.evolve.judge import Fate, Sample, Vote, read_sample, vote
 from tooldev_jax.tools import checks
@@ -74,7 +75,7 @@ class RoundData:
     kept: examples to learn from; `provenance` has the vote share as "weight"
       and the winner's text as "raw".
     ledger: one JSON row a query: its fate and why.
-    counts: fates, sample reasons, and the vote shares.
+    counts: fates, sample reasons, vote shares, and how varied `kept` is.
   """
 
   kept: tuple[Example, ...]
@@ -98,20 +99,30 @@ def make_round(
     call_format: how calls are written.
     config: see `EvolveConfig`.
     seed: of the round.
-    folder: gets made_tools.jsonl, calls.jsonl, kept.jsonl, ledger.jsonl and,
-      last, counts.json. A round whose counts are there is read, not made.
+    folder: gets made_tools.jsonl and calls.jsonl.
   """
-  if (folder / "counts.json").exists():
-    return _read_round(folder)
   made = propose(queries, ask, config, seed, folder / "made_tools.jsonl")
   judged = answer(made, ask, call_format, config, folder / "calls.jsonl")
-  result = settle(queries, judged, config)
+  return settle(queries, judged, config)
+
+
+def write_round(folder: epath.Path, made: RoundData) -> None:
+  """Writes kept.jsonl, ledger.jsonl and, last, counts.json."""
   storage.write_jsonl(
-    folder / "kept.jsonl", [example.to_json() for example in result.kept]
+    folder / "kept.jsonl", [example.to_json() for example in made.kept]
   )
-  storage.write_jsonl(folder / "ledger.jsonl", result.ledger)
-  storage.write_json(folder / "counts.json", result.counts)
-  return result
+  storage.write_jsonl(folder / "ledger.jsonl", made.ledger)
+  storage.write_json(folder / "counts.json", made.counts)
+
+
+def read_round(folder: epath.Path) -> RoundData:
+  """What `write_round` wrote."""
+  kept = storage.read_jsonl(folder / "kept.jsonl")
+  return RoundData(
+    kept=tuple(Example.from_json(row) for row in kept),
+    ledger=tuple(storage.read_jsonl(folder / "ledger.jsonl")),
+    counts=storage.read_json(folder / "counts.json"),
+  )
 
 
 def propose(
@@ -121,7 +132,11 @@ def propose(
   seed: int,
   file: epath.Path,
 ) -> list[Candidate]:
-  """Has the model make tools for each query, and reads and checks them."""
+  """Has the model make tools for each query, and reads and checks them.
+
+  Returns:
+    At least one candidate a query.
+  """
   asked = [ask_.for_tools(query, seed) for query in queries]
   answers = ask(
     asked,
@@ -130,13 +145,16 @@ def propose(
     config.max_tool_tokens,
     file,
   )
-  return [
-    _read_tools(query, number, text, finished)
-    for query, answer in zip(queries, answers, strict=True)
-    for number, (text, finished) in enumerate(
-      zip(answer.texts, answer.finished, strict=True)
-    )
-  ]
+  candidates = []
+  for query, answer in zip(queries, answers, strict=True):
+    if not answer.fits:
+      candidates.append(Candidate(query, 0, "", fate=Fate.PROMPT_TOO_LONG))
+    samples = zip(answer.texts, answer.finished, strict=True)
+    candidates += [
+      _read_tools(query, number, text, finished)
+      for number, (text, finished) in enumerate(samples)
+    ]
+  return candidates
 
 
 def _read_tools(
@@ -220,7 +238,8 @@ def settle(
     if best.fate is Fate.KEPT:
       kept.append(_example(best, config))
     ledger.append(_row(query, best, by_query[query.id]))
-  return RoundData(tuple(kept), tuple(ledger), _counts(ledger))
+  counts = {**_counts(ledger), "diversity": diversity.meters(kept)}
+  return RoundData(tuple(kept), tuple(ledger), counts)
 
 
 # Of several tool sets for a query, the one that got furthest counts.
@@ -291,12 +310,3 @@ def _counts(ledger: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     "samples_dropped": dict(sorted(reasons.items())),
     "vote_shares": [entry["share"] for entry in votes],
   }
-
-
-def _read_round(folder: epath.Path) -> RoundData:
-  kept = storage.read_jsonl(folder / "kept.jsonl")
-  return RoundData(
-    kept=tuple(Example.from_json(row) for row in kept),
-    ledger=tuple(storage.read_jsonl(folder / "ledger.jsonl")),
-    counts=storage.read_json(folder / "counts.json"),
-  )

@@ -6,6 +6,8 @@ r"""Runs the whole loop, or some of its stages; the same command resumes.
 Exit status: 0 done, 2 a mistake in config or data, 75 preempted (run again).
 """
 
+import functools
+
 from absl import app, flags, logging
 from ml_collections import config_flags
 
@@ -29,21 +31,26 @@ _PROCESS_INDEX = flags.DEFINE_integer("process_index", -1, "This one's number.")
 def main(_) -> None:
   logging.set_verbosity(logging.WARNING)
   # JAX and its friends take seconds to import: not for --help.
+  from launch import compiled
   from tooldev_jax import config as configs
-  from tooldev_jax import measure, pipeline, storage
+  from tooldev_jax import finish, pipeline, storage
   from tooldev_jax.parallel import processes
 
   with errors.shown_plainly():
+    errors.stop_on_sigterm()
     config = configs.from_config_dict(configs.RunConfig, _CONFIG.value)
     if _DISTRIBUTED.value or _COORDINATOR.value:
       processes.initialize(
         _COORDINATOR.value, _PROCESS_COUNT.value, _PROCESS_INDEX.value
       )
     workdir = storage.absolute(_WORKDIR.value)
-    say = print if processes.is_lead() else lambda line: None
+    lead = processes.is_lead()
+    compiled.keep_in(workdir, lead)
+    # At once, also where the output is a file.
+    say = functools.partial(print, flush=True) if lead else lambda line: None
     run = pipeline.Run(config, workdir, say)
     run.run(_STAGES.value or configs.STAGES)
-    measure.tell_results(run)
+    finish.tell_results(run)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def get_config() -> ConfigDict:
   fields.toy.update(examples=24, queries=6, development=4, test=4)
   fields.data.documents.limit = 8
   fields.adapt.epochs = fields.decompose.epochs = 1
-  fields.train.checkpoint_every = 1
+  fields.train.checkpoint_every = fields.train.log_every = 1
   fields.evolve.update(
     rounds=1,
     samples=2,

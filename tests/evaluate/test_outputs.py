@@ -22,7 +22,6 @@ from tooldev_jax.evaluate.outputs import OutputRecord
       st.text(st.characters(exclude_categories=["Cs"]), min_size=1),
       st.text(st.characters(exclude_categories=["Cs"])),
       st.sampled_from(outputs.FINISH_REASONS),
-      st.booleans(),
     ),
     max_size=5,
   )
@@ -36,7 +35,7 @@ def test_outputs_survive_a_file(tmp_path):
   made = [
     OutputRecord("a", "line\none\u2028two\x85 é"),
     OutputRecord("b", "", "skipped"),
-    OutputRecord("c", "x", "length", True),
+    OutputRecord("c", "x", "length"),
   ]
   outputs.write_outputs(tmp_path / "outputs.jsonl", made)
   assert outputs.read_outputs(tmp_path / "outputs.jsonl") == made

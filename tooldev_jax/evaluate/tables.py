@@ -313,7 +313,11 @@ def tool_making(summary: RunSummary) -> Table | None:
 
 def bfcl(summary: RunSummary) -> Table | None:
   """Official scores of the first and the final state, by category."""
-  columns = [(row_label(s), s.bfcl) for s in summary.stages if s.bfcl]
+  columns = [
+    (row_label(s), s.bfcl)
+    for s in summary.stages
+    if s.bfcl and not s.bfcl.skipped
+  ]
   if columns and summary.garbage_bfcl:
     columns.append(("garbage", summary.garbage_bfcl))
   return _official("BFCL, official checker", columns)
@@ -322,7 +326,9 @@ def bfcl(summary: RunSummary) -> Table | None:
 def bfcl_slice(summary: RunSummary) -> Table | None:
   """Official scores on the slice that every stage answers, by category."""
   columns = [
-    (row_label(s), s.bfcl_slice) for s in summary.stages if s.bfcl_slice
+    (row_label(s), s.bfcl_slice)
+    for s in summary.stages
+    if s.bfcl_slice and not s.bfcl_slice.skipped
   ]
   return _official("BFCL, a slice, by stage", columns)
 
@@ -330,7 +336,6 @@ def bfcl_slice(summary: RunSummary) -> Table | None:
 def _official(
   title: str, columns: Sequence[tuple[str, BfclScores]]
 ) -> Table | None:
-  columns = [(name, scores) for name, scores in columns if not scores.skipped]
   if not columns:
     return None
   found = [{c.category: c.accuracy for c in b.categories} for _, b in columns]

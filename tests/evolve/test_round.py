@@ -1,0 +1,171 @@
+"""A round with a model that answers from a script: every fate, and why."""
+
+import dataclasses
+import json
+
+import pytest
+from etils import epath
+
+from tooldev_jax.evolve import diversity
+from tooldev_jax.evolve.config import EvolveConfig
+from tooldev_jax.evolve.judge import Fate
+from tooldev_jax.evolve.round import (
+  Answers,
+  make_round,
+  read_round,
+  write_round,
+)
+from tooldev_jax.tools.formats import get_format
+from tooldev_jax.tools.vocabulary import Call, Example, Message
+
+QUERY = "What is the weather in Oslo on Friday?"
+GOOD = '[weather(city="Oslo")]'
+
+
+def _tool(name="weather", **fields):
+  parameters = {
+    "type": "object",
+    "properties": {"city": {"type": "string", "description": "Where."}},
+    "required": ["city"],
+  }
+  return json.dumps(
+    [
+      {
+        "name": name,
+        "description": "Tells.",
+        "parameters": parameters,
+        **fields,
+      }
+    ]
+  )
+
+
+class Script:
+  """Answers by the query's id; what is not in it does not fit the cache."""
+
+  def __init__(self, tools, calls):
+    self._by_kind = {"generation": tools, "invocation": calls}
+    self.asked = []
+
+  def __call__(self, asked, samples, temperature, longest, file):
+    self.asked.append([view.example_id for view in asked])
+    return [self._answer(view, samples) for view in asked]
+
+  def _answer(self, view, samples):
+    texts = self._by_kind[view.kind].get(view.example_id)
+    if texts is None:
+      return Answers((), (), fits=False)
+    assert len(texts) == samples
+    return Answers(
+      tuple(text.removesuffix("…") for text in texts),
+      tuple(not text.endswith("…") for text in texts),
+    )
+
+
+def _round(tools, calls, **changes):
+  queries = [Example(id, (Message("user", QUERY),)) for id in tools]
+  config = dataclasses.replace(EvolveConfig(samples=4), **changes)
+  ask = Script({k: v for k, v in tools.items() if v}, calls)
+  folder = epath.Path("/nowhere")
+  call_format = get_format("pythonic")
+  return make_round(queries, ask, call_format, config, 0, folder), ask
+
+
+def test_every_query_meets_its_fate():
+  tools = {
+    "kept": [_tool()],
+    "split": [_tool()],
+    "nothing": [_tool()],
+    "long calls": [_tool()],
+    "long": None,
+    "prose": ["I would make a weather tool."],
+    "cut": [_tool() + "…"],
+    "unsound": [_tool(parameters={"type": "nonsense"})],
+  }
+  calls = {
+    # Three ways to write one call, and a wrong tool.
+    "kept": [GOOD, "[weather( city='Oslo' )]", GOOD, "[rain()]"],
+    "split": [GOOD, '[weather(city="Friday")]', "[rain()]", "no"],
+    "nothing": ["no", "[", "[weather()]", '[weather(city="Rome")]'],
+  }
+  made, ask = _round(tools, calls)
+  fates = {row["id"]: Fate(row["fate"]) for row in made.ledger}
+  assert fates == {
+    "kept": Fate.KEPT,
+    "split": Fate.NO_MAJORITY,
+    "nothing": Fate.NO_VALID_CALL,
+    "long calls": Fate.PROMPT_TOO_LONG,
+    "long": Fate.PROMPT_TOO_LONG,
+    "prose": Fate.TOOLS_UNREADABLE,
+    "cut": Fate.TOOLS_UNREADABLE,
+    "unsound": Fate.TOOLS_UNSOUND,
+  }
+  # Calls are asked for only where there are sound tools.
+  assert ask.asked[1] == ["kept", "split", "nothing", "long calls"]
+  reasons = made.counts["samples_dropped"]
+  assert reasons["misfit:unknown_tool"] == 2
+  assert reasons["misfit:missing_argument"] == 1
+  assert any(reason.startswith("ungrounded:") for reason in reasons)
+  assert sum(made.counts["fates"].values()) == len(tools)
+  details = {row["id"]: row["detail"] for row in made.ledger}
+  assert details["cut"] == "unfinished"
+
+
+def test_what_is_kept_is_the_most_frequent_text_of_the_winner():
+  made, _ = _round(
+    {"q": [_tool()]},
+    {"q": ["[weather( city='Oslo' )]", GOOD, "[rain()]", GOOD]},
+  )
+  (example,) = made.kept
+  assert example.provenance["raw"] == GOOD
+  assert example.provenance["vote_share"] == 0.75
+  assert example.provenance["weight"] == 0.75
+  assert example.calls == (Call("weather", {"city": "Oslo"}),)
+  assert [tool.name for tool in example.tools] == ["weather"]
+
+
+@pytest.mark.parametrize(
+  ("changes", "fate"),
+  [
+    ({"min_vote_share": 0.75}, Fate.KEPT),
+    ({"min_vote_share": 0.8}, Fate.NO_MAJORITY),
+    ({"max_vote_share": 0.7}, Fate.TOO_EASY),
+    ({"weight_by_share": False}, Fate.KEPT),
+  ],
+)
+def test_the_band_of_vote_shares_decides(changes, fate):
+  made, _ = _round({"q": [_tool()]}, {"q": [GOOD, GOOD, GOOD, "no"]}, **changes)
+  assert made.ledger[0]["fate"] == fate
+  if changes.get("weight_by_share") is False:
+    assert made.kept[0].provenance["weight"] == 1.0
+
+
+def test_ungrounded_values_vote_where_the_config_lets_them():
+  rome = ['[weather(city="Rome")]'] * 4
+  strict, _ = _round({"q": [_tool()]}, {"q": rome})
+  lenient, _ = _round({"q": [_tool()]}, {"q": rome}, grounded=False)
+  assert (len(strict.kept), len(lenient.kept)) == (0, 1)
+
+
+def test_of_several_tool_sets_the_one_that_got_furthest_counts():
+  made, _ = _round({"q": ["prose", _tool()]}, {"q": [GOOD] * 4}, tool_sets=2)
+  (row,) = made.ledger
+  assert (row["fate"], row["tool_set"], row["tool_sets"]) == ("kept", 1, 2)
+
+
+def test_a_round_is_read_as_it_was_written(tmp_path):
+  made, _ = _round({"q": [_tool()], "p": ["prose"]}, {"q": [GOOD] * 4})
+  folder = epath.Path(tmp_path)
+  write_round(folder, made)
+  assert read_round(folder) == made
+
+
+def test_diversity_falls_when_all_calls_are_alike():
+  raw = lambda name, text: Example(
+    name, (), (), (Call(name),), provenance={"raw": text}
+  )
+  alike = diversity.meters([raw("a", "a(x=1)"), raw("a", "a(x=1)")])
+  varied = diversity.meters([raw("a", "a(x=1)"), raw("b", "b(y=2)")])
+  assert alike == {"distinct tools": 1.0, "call bigram entropy": 1.0}
+  assert varied == {"distinct tools": 2.0, "call bigram entropy": 2.0}
+  assert diversity.meters([])["call bigram entropy"] == 0.0

@@ -1,0 +1,86 @@
+"""How launchers end, and where compiled programs are kept."""
+
+import errno
+import os
+import signal
+
+import jax
+import pytest
+from etils import epath
+from jax._src import compilation_cache
+
+from launch import compiled, errors
+from tooldev_jax.errors import UserError
+
+
+@pytest.mark.parametrize(
+  ("error", "status", "told"),
+  [
+    (UserError("config.seed: found str"), 2, "error: config.seed: found str"),
+    (OSError(errno.ENOSPC, "No space left", "/full/x"), 2, "left: /full/x"),
+    (PermissionError(errno.EACCES, "Permission denied", "/x"), 2, "denied: /x"),
+  ],
+)
+def test_what_a_user_can_mend_is_a_line(capsys, error, status, told):
+  with pytest.raises(SystemExit) as ended, errors.shown_plainly():
+    raise error
+  assert ended.value.code == status
+  assert told in capsys.readouterr().err
+
+
+def test_bugs_keep_their_traceback():
+  with pytest.raises(FileNotFoundError), errors.shown_plainly():
+    raise FileNotFoundError(errno.ENOENT, "no such file", "x")
+
+
+def test_sigterm_ends_with_the_status_that_asks_for_another_start(capsys):
+  before = signal.getsignal(signal.SIGTERM)
+  try:
+    with pytest.raises(SystemExit) as ended, errors.shown_plainly():
+      errors.stop_on_sigterm()
+      os.kill(os.getpid(), signal.SIGTERM)
+      pytest.fail("went on")
+  finally:
+    signal.signal(signal.SIGTERM, before)
+  assert ended.value.code == errors.EXIT_PREEMPTED
+  assert "the same command goes on" in capsys.readouterr().err
+
+
+@pytest.fixture
+def cache_settings(monkeypatch):
+  monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
+  names = (
+    "jax_compilation_cache_dir",
+    "jax_persistent_cache_min_compile_time_secs",
+  )
+  before = {name: jax.config.values[name] for name in names}
+  yield
+  for name, value in before.items():
+    jax.config.update(name, value)
+
+
+def test_torn_programs_are_dropped_and_whole_ones_kept(
+  tmp_path, cache_settings
+):
+  folder = epath.Path(tmp_path)
+  compiled.keep_in(folder, lead=True)
+  cache = epath.Path(jax.config.values["jax_compilation_cache_dir"])
+  assert cache.parent == folder / "compiled"
+  cache.mkdir(parents=True)
+  whole = compilation_cache.compress_executable(os.urandom(5000))
+  (cache / "whole-cache").write_bytes(whole)
+  (cache / "torn-cache").write_bytes(whole[:2500])
+  (cache / "empty-cache").write_bytes(b"")
+  compiled.keep_in(folder, lead=False)
+  assert len(list(cache.iterdir())) == 3
+  compiled.keep_in(folder, lead=True)
+  assert [entry.name for entry in cache.iterdir()] == ["whole-cache"]
+
+
+def test_a_cache_of_the_users_own_is_left_alone(
+  tmp_path, cache_settings, monkeypatch
+):
+  monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "/elsewhere")
+  before = jax.config.values["jax_compilation_cache_dir"]
+  compiled.keep_in(epath.Path(tmp_path), lead=True)
+  assert jax.config.values["jax_compilation_cache_dir"] == before

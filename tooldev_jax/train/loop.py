@@ -359,6 +359,9 @@ def _sigterm_sets_event() -> Iterator[threading.Event]:
     yield asked
   finally:
     signal.signal(signal.SIGTERM, before)
+  if asked.is_set():
+    # It came too late to stop this training: whoever is next shall stop.
+    signal.raise_signal(signal.SIGTERM)
 
 
 class _Clock:

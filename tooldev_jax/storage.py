@@ -57,17 +57,25 @@ def _fsync_folder(folder: epath.Path) -> None:
 
 def write_bytes(path: PathLike, data: bytes) -> None:
   """Writes `data` to `path` atomically, making parent folders as needed."""
+  write_pieces(path, (data,))
+
+
+def write_pieces(path: PathLike, pieces: Iterable[bytes | memoryview]) -> None:
+  """The same for a file larger than memory should hold at once."""
   path = epath.Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
   if not _is_local(path):
     crash_point(f"before write {path.name}")
-    path.write_bytes(data)
+    with path.open("wb") as f:
+      for piece in pieces:
+        f.write(piece)
     crash_point(f"after write {path.name}")
     return
   temporary = path.parent / f".{path.name}.tmp"
   crash_point(f"before write {path.name}")
   with open(os.fspath(temporary), "wb") as f:
-    f.write(data)
+    for piece in pieces:
+      f.write(piece)
     f.flush()
     crash_point(f"before fsync {path.name}")
     os.fsync(f.fileno())
@@ -78,8 +86,12 @@ def write_bytes(path: PathLike, data: bytes) -> None:
 
 
 def write_text(path: PathLike, text: str) -> None:
-  """Writes UTF-8 `text` to `path` atomically."""
-  write_bytes(path, text.encode("utf-8"))
+  """Writes UTF-8 `text` to `path` atomically.
+
+  Half a character (a lone surrogate, which JSON text from anywhere may hold)
+  is written as its escape; in JSON that means the same.
+  """
+  write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def dumps(value: Any) -> str:
@@ -138,7 +150,8 @@ class JsonlLog:
   def append(self, row: Mapping[str, Any]) -> None:
     """Adds one row and hands it to the operating system."""
     crash_point(f"before append {self.path.name}")
-    self._file.write((dumps(row) + "\n").encode("utf-8"))
+    line = dumps(row) + "\n"
+    self._file.write(line.encode("utf-8", "backslashreplace"))
     self._file.flush()
     crash_point(f"after append {self.path.name}")
     self.rows.append(dict(row))

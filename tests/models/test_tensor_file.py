@@ -7,7 +7,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 from etils import epath
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -20,6 +20,7 @@ from tooldev_jax.models.tensor_file import (
 )
 
 
+@settings(deadline=None)
 @given(
   hnp.arrays(np.float32, hnp.array_shapes(min_dims=0, max_dims=3)),
   st.integers(1, 40),

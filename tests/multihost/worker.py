@@ -45,6 +45,29 @@ def launch(
   Returns:
     For each process what it printed, one dict a job.
   """
+  outputs = run_processes(
+    "tests.multihost.worker",
+    {"jobs": [dataclasses.asdict(job) for job in jobs]},
+    devices=devices,
+    processes=processes,
+  )
+  return [[json.loads(line) for line in lines] for lines in outputs]
+
+
+def run_processes(
+  module: str, task: dict[str, Any], *, devices: int, processes: int
+) -> list[list[str]]:
+  """Runs a module in several processes that know of one another.
+
+  Args:
+    module: is given JSON: the task, "coordinator", "processes" and "index".
+    task: the same for all.
+    devices: fake ones, shared out evenly.
+    processes: how many.
+
+  Returns:
+    For each process the lines of JSON that it printed.
+  """
   with socket.socket() as free:
     free.bind(("localhost", 0))
     coordinator = f"localhost:{free.getsockname()[1]}"
@@ -57,15 +80,15 @@ def launch(
   environment = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags}
   running = []
   for index in range(processes):
-    task = {
-      "jobs": [dataclasses.asdict(job) for job in jobs],
+    told = {
+      **task,
       "coordinator": coordinator,
       "processes": processes,
       "index": index,
     }
     running.append(
       subprocess.Popen(
-        [sys.executable, "-m", "tests.multihost.worker", json.dumps(task)],
+        [sys.executable, "-m", module, json.dumps(told)],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -76,8 +99,7 @@ def launch(
   for process, (_, errors) in zip(running, outputs, strict=True):
     assert process.returncode == 0, errors[-4000:]
   return [
-    [json.loads(x) for x in out.splitlines() if x.startswith("{")]
-    for out, _ in outputs
+    [x for x in out.splitlines() if x.startswith("{")] for out, _ in outputs
   ]
 
 

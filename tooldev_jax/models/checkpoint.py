@@ -2,11 +2,14 @@
 
 Loading goes leaf by leaf: the tensors of one stacked parameter are read into
 one host array, placed on the devices, and the host array is dropped. The host
-never holds more than the largest such array beside what the devices hold.
+never holds more than the largest such array beside what the devices hold. Of
+several processes each reads and holds what its own devices need.
 """
 
 import concurrent.futures
 import dataclasses
+import functools
+import gc
 import hashlib
 import json
 import math
@@ -37,11 +40,15 @@ from tooldev_jax.models.tensor_file import (
   read_header,
   write_tensors,
 )
+from tooldev_jax.parallel import processes
 from tooldev_jax.parallel.sharding import (
   TRAIN_RULES,
   Partition,
   ShardingRules,
 )
+
+# One slice an axis, with both ends.
+Box = tuple[slice, ...]
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
@@ -136,6 +143,8 @@ def load_model(
 ) -> Loaded:
   """Loads a base model straight into its place on the devices.
 
+  In a run of several processes all call this.
+
   Args:
     folder_or_id: folder with config.json and safetensors, or a hub id.
     mesh: the devices; None puts everything on the default device.
@@ -155,17 +164,25 @@ def load_model(
   digests: dict[str, str] = {}
   with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
     for leaf in leaves:
-      parts = [entries[name] for name in leaf.names]
-      host = _aligned(leaf.shape, dtype or parts[0].np_dtype)
-      slots = host if leaf.stacked else host[None]
-      read = pool.map(
-        lambda part, slot, turn=leaf.transposed: _read_into(part, slot, turn),
-        parts,
-        slots,
+      sharding = shardings[leaf.path]
+      box = _local_box(sharding, leaf.shape)
+      names = leaf.names[box[0]] if leaf.stacked else leaf.names
+      host = _aligned(
+        tuple(side.stop - side.start for side in box),
+        dtype or entries[names[0]].np_dtype,
       )
-      digests.update(zip(leaf.names, read, strict=True))
-      flat[leaf.path] = _place(host, shardings[leaf.path])
-      del host, slots
+      rest = box[1:] if leaf.stacked else box
+      read = pool.map(
+        functools.partial(_read_into, box=rest, turn=leaf.transposed),
+        [entries[name] for name in names],
+        host if leaf.stacked else host[None],
+      )
+      digests.update(zip(names, read, strict=True))
+      flat[leaf.path] = _to_devices(host, box, leaf.shape, sharding)
+      del host
+      let_go()
+    if jax.process_count() > 1:
+      digests = _digest_together(pool, leaves, entries)
   params = traverse_util.unflatten_dict(flat)
   return Loaded(config, params, _fingerprint(config, digests), folder)
 
@@ -262,20 +279,62 @@ def _shardings(
   return traverse_util.flatten_dict(tree)
 
 
-def _read_into(entry: TensorEntry, slot: np.ndarray, turn: bool) -> str:
-  """Fills `slot` with a tensor (transposed if `turn`); returns its digest."""
+def _local_box(sharding: Sharding, shape: tuple[int, ...]) -> Box:
+  """The smallest block with all that the devices of this process hold."""
+  parts = sharding.addressable_devices_indices_map(shape).values()
+  box = []
+  for size, sides in zip(shape, zip(*parts, strict=True), strict=True):
+    ends = [side.indices(size)[:2] for side in sides]
+    box.append(slice(min(x for x, _ in ends), max(x for _, x in ends)))
+  return tuple(box)
+
+
+def _read_into(
+  entry: TensorEntry, slot: np.ndarray, box: Box, turn: bool
+) -> str:
+  """Fills `slot` with a block of a tensor.
+
+  Args:
+    entry: the tensor.
+    slot: array of the block's shape.
+    box: the block, in our order of axes.
+    turn: whether that is the reverse of the tensor's.
+
+  Returns:
+    The digest of what was read: of the tensor, if the block is all of it.
+  """
+  first, *others = box[::-1] if turn else box
 
   def turned() -> Iterator[memoryview]:
-    for start, rows in entry.chunks(_CHUNK):
+    for start, read in entry.chunks(_CHUNK, first.start, first.stop):
+      rows = read[:, *others]
+      at = start - first.start
       if turn:
         for i in range(0, len(rows), _STRIP):
           strip = rows[i : i + _STRIP]
-          slot[:, start + i : start + i + len(strip)] = strip.T
+          slot[:, at + i : at + i + len(strip)] = strip.T
       else:
-        slot[start : start + len(rows)] = rows
-      yield bytes_of(rows)
+        slot[at : at + len(rows)] = rows
+      yield bytes_of(read)
 
   return digest(entry.dtype, turned())
+
+
+def _digest_together(
+  pool: concurrent.futures.Executor,
+  leaves: tuple[StackedLeaf, ...],
+  entries: Mapping[str, TensorEntry],
+) -> dict[str, str]:
+  """The digests of all tensors, a share of them by each process."""
+  names = [name for leaf in leaves for name in leaf.names]
+  mine = names[jax.process_index() :: jax.process_count()]
+  whole = lambda name: digest(
+    entries[name].dtype,
+    (bytes_of(rows) for _, rows in entries[name].chunks(_CHUNK)),
+  )
+  found = storage.dumps(dict(zip(mine, pool.map(whole, mine), strict=True)))
+  shares = processes.share("digests of the base", found)
+  return {k: v for text in shares for k, v in json.loads(text).items()}
 
 
 def _aligned(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
@@ -286,14 +345,34 @@ def _aligned(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
   return raw[start : start + size].view(dtype).reshape(shape)
 
 
-def _place(host: np.ndarray, sharding: Sharding) -> jax.Array:
+def to_devices(host: np.ndarray, sharding: Sharding) -> jax.Array:
   """Puts each device's part of `host` there, and waits until it is."""
-  if isinstance(sharding, NamedSharding):
-    array = jax.make_array_from_callback(
-      host.shape, sharding, lambda index: host[index]
-    )
-  else:
-    array = jax.device_put(host, sharding)
+  box = tuple(slice(0, size) for size in host.shape)
+  return _to_devices(host, box, host.shape, sharding)
+
+
+def let_go() -> None:
+  """Frees host arrays that devices have copied: JAX waits for a collection."""
+  gc.collect(0)
+
+
+def _to_devices(
+  host: np.ndarray, box: Box, shape: tuple[int, ...], sharding: Sharding
+) -> jax.Array:
+  """The array of `shape` of which this process has the block `box`."""
+
+  def part(index: Any) -> np.ndarray:
+    ends = [x.indices(n)[:2] for x, n in zip(index, shape, strict=True)]
+    return host[
+      tuple(
+        slice(start - side.start, stop - side.start)
+        for (start, stop), side in zip(ends, box, strict=True)
+      )
+    ]
+
+  if not isinstance(sharding, NamedSharding):
+    return jax.device_put(host, sharding).block_until_ready()
+  array = jax.make_array_from_callback(shape, sharding, part)
   return array.block_until_ready()
 
 

@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import ml_dtypes
@@ -61,15 +61,21 @@ class TensorEntry:
   def num_bytes(self) -> int:
     return math.prod(self.shape) * self.np_dtype.itemsize
 
-  def chunks(self, max_bytes: int) -> Iterator[tuple[int, np.ndarray]]:
-    """The tensor in runs of rows: (first row, rows [n, ...])."""
+  def chunks(
+    self, max_bytes: int, first: int = 0, last: int | None = None
+  ) -> Iterator[tuple[int, np.ndarray]]:
+    """Rows `first` to `last` in runs: (number of its first row, rows [n, ...]).
+
+    Nothing else of the file is read.
+    """
     rows = self.shape[0] if self.shape else 1
     row_bytes = self.num_bytes // max(rows, 1)
     step = max(1, max_bytes // max(row_bytes, 1))
+    last = rows if last is None else last
     with self.path.open("rb") as f:
-      f.seek(self.offset)
-      for start in range(0, rows, step):
-        count = min(step, rows - start)
+      f.seek(self.offset + first * row_bytes)
+      for start in range(first, last, step):
+        count = min(step, last - start)
         data = f.read(count * row_bytes)
         if len(data) < count * row_bytes:
           raise UserError(f"{self.path}: the file ends inside a tensor.")
@@ -139,12 +145,27 @@ def write_tensors(
     tensors: name -> array, of a dtype in DTYPES.
     metadata: strings to carry beside the tensors.
   """
+  storage.write_pieces(path, file_pieces(tensors, np.asarray, metadata))
+
+
+def file_pieces(
+  tensors: Mapping[str, Any],
+  read: Callable[[Any], np.ndarray],
+  metadata: Mapping[str, str] | None = None,
+) -> Iterator[bytes | memoryview]:
+  """The bytes of a file, one tensor at a time.
+
+  Args:
+    tensors: name -> what has the tensor's shape, dtype and nbytes.
+    read: gives its values on the host; called when they are needed, in order.
+    metadata: strings to carry beside the tensors.
+  """
   metadata = {"format": "pt"} | dict(metadata or {})
   header: dict[str, Any] = {"__metadata__": metadata}
   offset = 0
   for name, tensor in tensors.items():
     header[name] = {
-      "dtype": CODES[tensor.dtype],
+      "dtype": CODES[np.dtype(tensor.dtype)],
       "shape": list(tensor.shape),
       "data_offsets": [offset, offset + tensor.nbytes],
     }
@@ -152,9 +173,9 @@ def write_tensors(
   text = json.dumps(header, separators=(",", ":")).encode()
   # Readers map the file: the data must start at a multiple of 8.
   text += b" " * (-len(text) % 8)
-  pieces: list[bytes | memoryview] = [len(text).to_bytes(8, "little"), text]
-  pieces += [bytes_of(tensor) for tensor in tensors.values()]
-  storage.write_bytes(path, b"".join(pieces))
+  yield len(text).to_bytes(8, "little") + text
+  for tensor in tensors.values():
+    yield bytes_of(read(tensor))
 
 
 def bytes_of(tensor: np.ndarray) -> memoryview:

@@ -10,10 +10,8 @@ With one process every function here returns at once.
 
 import hashlib
 import itertools
-from typing import Any
 
 import jax
-import numpy as np
 
 # The coordination client has no public name; jax 0.10.2 and 0.11 keep it here.
 from jax._src import distributed
@@ -159,16 +157,6 @@ def stop_asked(asked_here: bool) -> bool:
   if jax.process_count() == 1:
     return asked_here
   return multihost_utils.reached_preemption_sync_point(next(_stop_checks))
-
-
-def to_host(tree: Any) -> Any:
-  """The whole tree as numpy arrays on every process, leaf by leaf."""
-  if jax.process_count() == 1:
-    return jax.tree.map(np.asarray, tree)
-  gather = lambda x: np.asarray(
-    multihost_utils.process_allgather(x, tiled=True)
-  )
-  return jax.tree.map(gather, tree)
 
 
 def _client():

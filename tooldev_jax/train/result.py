@@ -6,19 +6,21 @@ manifest counts. Nothing in them depends on a clock, a mesh or on how often the
 run was stopped.
 """
 
+import collections
 import dataclasses
 import hashlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
-import safetensors.numpy
 from etils import epath
 
 from tooldev_jax import storage
 from tooldev_jax.errors import UserError
+from tooldev_jax.models.checkpoint import let_go, on_host, to_devices
+from tooldev_jax.models.tensor_file import file_pieces, read_header
 from tooldev_jax.parallel import processes
 from tooldev_jax.train.checkpoint import check_identity, named_leaves
 
@@ -63,11 +65,22 @@ def write_result(
     losses: of every update.
   """
   where = folder / "result"
-  leaves = named_leaves(processes.to_host(trained))
-  data = safetensors.numpy.save(leaves)
-  fingerprint = hashlib.sha256(data).hexdigest()
+  leaves = named_leaves(trained)
+  sha256 = hashlib.sha256()
+
+  def pieces() -> Iterator[bytes | memoryview]:
+    """Of the file. A process holds one whole leaf at a time."""
+    for piece in file_pieces(leaves, on_host):
+      sha256.update(piece)
+      yield piece
+
   if processes.is_lead():
-    storage.write_bytes(where / TRAINED, data)
+    storage.write_pieces(where / TRAINED, pieces())
+  else:
+    # Every process has to take part in gathering what they hold together.
+    collections.deque(pieces(), maxlen=0)
+  fingerprint = sha256.hexdigest()
+  if processes.is_lead():
     storage.write_json(where / LOSSES, list(losses))
     storage.write_json(
       where / MANIFEST,
@@ -101,19 +114,19 @@ def read_trained(folder: epath.Path, like: Any) -> tuple[Any, str]:
     UserError: the file is not the one that the manifest is about.
   """
   where = folder / "result"
-  data = (where / TRAINED).read_bytes()
-  fingerprint = hashlib.sha256(data).hexdigest()
+  with (where / TRAINED).open("rb") as f:
+    fingerprint = hashlib.file_digest(f, "sha256").hexdigest()
   expected = storage.read_json(where / MANIFEST)["sha256"][TRAINED]
   if fingerprint != expected:
     raise UserError(
       f"{where / TRAINED} has SHA-256 {fingerprint}, and {MANIFEST} says"
       f" {expected}: it was changed or damaged. Delete {where} to train again."
     )
-  leaves = safetensors.numpy.load(data)
-  arrays = [
-    jax.device_put(leaves[name], place.sharding)
-    for name, place in named_leaves(like).items()
-  ]
+  entries = read_header(where / TRAINED)
+  arrays = []
+  for name, leaf in named_leaves(like).items():
+    arrays.append(to_devices(entries[name].read(), leaf.sharding))
+    let_go()
   return jax.tree.unflatten(jax.tree.structure(like), arrays), fingerprint
 
 

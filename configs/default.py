@@ -18,6 +18,7 @@ def _stage() -> dict:
     "learning_rate": 1e-4,  # peak
     "batch_examples": 48,  # examples a step
     "micro_batches": 1,  # parts of a step whose gradients are accumulated
+    "max_targets": 0,  # trained tokens a row; 0: what the data needs
   }
 
 

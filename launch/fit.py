@@ -47,7 +47,10 @@ _EXAMPLE_TOKENS = flags.DEFINE_integer(
   "example_tokens", 768, "Mean tokens of a view of an example."
 )
 _TRAINED_SHARE = flags.DEFINE_float(
-  "trained_share", 0.375, "Share of a row's tokens that are trained, at most."
+  "trained_share",
+  0.375,
+  "Share of a row's tokens that are trained, at most, where the stage's"
+  " max_targets does not say.",
 )
 _EFFICIENCY = flags.DEFINE_float(
   "efficiency", 0.6, "Share of the bound that is reached, for the hours."
@@ -142,7 +145,8 @@ def _plan_batch(config: Any, mesh: Any) -> _Batch:
     micro_batches=parts,
     rows=shards * math.ceil(rows / shards),
     length=length,
-    targets=min(length, 64 * math.ceil(length * _TRAINED_SHARE.value / 64)),
+    targets=stage.max_targets
+    or min(length, 64 * math.ceil(length * _TRAINED_SHARE.value / 64)),
   )
 
 

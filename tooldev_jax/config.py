@@ -99,12 +99,15 @@ class StageConfig:
     learning_rate: peak.
     batch_examples: examples a step.
     micro_batches: parts of a step whose gradients are accumulated.
+    max_targets: trained tokens a packed row holds at most; 0 takes what the
+      densest row of the data needs.
   """
 
   epochs: int = 3
   learning_rate: float = 1e-4
   batch_examples: int = 48
   micro_batches: int = 1
+  max_targets: int = 0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -144,6 +144,7 @@ def plan(
       epochs=stage.epochs,
       seed=config.seed,
       micro_batches=stage.micro_batches,
+      max_targets=stage.max_targets or None,
       row_multiple=row_multiple,
     ),
     pad_id,

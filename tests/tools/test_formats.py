@@ -280,6 +280,31 @@ G = Call("g")
       "<think><tool_call></think>",
       (G,),
     ),
+    *(
+      ("hermes", written, "", (F1, G))
+      for written in (
+        # Nested tags, and one that is opened but not closed before the next.
+        '<tool_call>\n<tool_call>{"name":"f","arguments":{"a":1}}</tool_call>\n'
+        '</tool_call><tool_call>{"name":"g"}</tool_call>',
+        '<tool_call>{"name":"f","arguments":{"a":1}}\n'
+        '<tool_call>{"name":"g"}</tool_call>',
+        '<tool_call>{"name":"f","arguments":{"a":1}},{"name":"g"}',
+        '<tool_call>{"name":"f","arguments":{"a":1}}{"name":"g"}</tool_call>',
+        # The end of generation came first.
+        '<tool_call>{"name":"f","arguments":{"a":1}}</tool_call>\n'
+        '<tool_call>\n{"name":"g"}\n</tool_',
+        '<tool_call>[{"name":"f","arguments":{"a":1}},{"name":"g"}]\n<',
+        '<tool_call>\n```json\n{"name":"f","arguments":{"a":1}}\n{"name":"g"}\n'
+        "```\n</tool_call>",
+      )
+    ),
+    (
+      "hermes",
+      'So: <tool_call>{"name":"f","arguments":{"a":"</tool_call><tool_call>"}}'
+      "</tool_call></tool_call>",
+      "So:",
+      (Call("f", {"a": "</tool_call><tool_call>"}),),
+    ),
     ("hermes", '{"name": "Bob", "age": 3}', None, ()),
     ("hermes", '{"name":"f","description":"","parameters":{}}', None, ()),
     ("llama", '<|python_tag|>{"name":"f","parameters":{"a":1}}', "", (F1,)),
@@ -392,6 +417,9 @@ def test_python_and_json_literals_are_read(literal, value):
     ("hermes", "<tool_call></tool_call>", ParseReason.EXPECTED_CALL, 11),
     ("hermes", "<tool_call>f()</tool_call>", ParseReason.EXPECTED_CALL, 11),
     ("hermes", "<tool_call>", ParseReason.UNTERMINATED, 11),
+    ("hermes", "<tool_call><tool_call>", ParseReason.UNTERMINATED, 22),
+    ("hermes", '<tool_call>{"name":"g"}x', ParseReason.EXPECTED_CALL, 23),
+    ("hermes", '<tool_call>{"name":"g"}</tool!', ParseReason.EXPECTED_CALL, 23),
     ("hermes", '<tool_call>{"arguments":{}}', ParseReason.MISSING_NAME, 11),
     ("hermes", '{"name":"f","arguments":[1]}', ParseReason.BAD_ARGUMENTS, 24),
     ("hermes", '{"name":"f","arguments":"x"}', ParseReason.BAD_ARGUMENTS, 24),

@@ -432,6 +432,54 @@ def test_a_property_may_say_of_itself_that_it_is_required(write):
   }
 
 
+def test_a_server_without_tools_is_no_fault(write):
+  for document in ({"tools": []}, {"result": {"tools": []}}):
+    imported = import_tools(write("a.json", document))
+    assert (imported.tools, imported.refused) == ((), ())
+  assert refused(import_tools(write("b.json", []))) == [
+    ("b.json#", "unknown_kind")
+  ]
+
+
+def test_references_are_part_of_a_uri_and_may_stand_for_a_path(write):
+  document = {
+    "openapi": "3.1.0",
+    "paths": {
+      "/a b/{x}": {"$ref": "#/components/pathItems/a%20b"},
+      "/gone": {"$ref": "#/components/pathItems/gone"},
+      "/copy": {
+        "get": {
+          "parameters": [
+            {"$ref": "#/components/pathItems/a b/get/parameters/0"},
+            {"$ref": "#/components/parameters/50%25"},
+          ]
+        }
+      },
+    },
+    "components": {
+      "parameters": {"50%": {"name": "half", "in": "query", "schema": {}}},
+      "pathItems": {
+        "a b": {
+          "get": {
+            "operationId": "f",
+            "parameters": [
+              {"name": "x", "in": "path", "schema": {"type": "string"}},
+              {"name": "Authorization", "in": "header", "schema": {}},
+              {"name": "accept", "in": "header", "schema": {}},
+              {"name": "accept", "in": "query", "schema": {}},
+            ],
+          }
+        }
+      },
+    },
+  }
+  imported = import_tools(write("a.json", document))
+  assert [
+    (tool.name, list(tool.parameters["properties"])) for tool in imported.tools
+  ] == [("f", ["x", "accept"]), ("get_copy", ["x", "half"])]
+  assert refused(imported) == [("a.json#/paths/~1gone", "bad_reference")]
+
+
 def test_a_folder_stands_for_the_documents_in_it(write, tmp_path):
   write("b.yaml", _YAML)
   write("a.json", {"tools": [MCP_TOOL]})

@@ -6,6 +6,7 @@ and local references. This module gives one reading of those for all that
 compare or check calls. Nothing is ever fetched.
 """
 
+import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping
 
 from tooldev_jax.tools.jsontext import Json
@@ -160,6 +161,8 @@ def lookup(reference: str, root: Json) -> Json:
     return None
   here = root
   for step in reference[1:].split("/")[1:]:
+    if "%" in step and not (isinstance(here, Mapping) and step in here):
+      step = urllib.parse.unquote(step)  # It is part of a URI.
     step = step.replace("~1", "/").replace("~0", "~")
     if isinstance(here, Mapping) and step in here:
       here = here[step]

@@ -30,7 +30,9 @@ def _tools(document: Json) -> tuple[str, Json]:
 
 
 def _matches(document: Json) -> bool:
-  _, tools = _tools(document)
+  where, tools = _tools(document)
+  if tools == [] and where:
+    return True  # A server without tools.
   return isinstance(tools, list) and any(
     isinstance(tool, Mapping) and "inputSchema" in tool for tool in tools
   )

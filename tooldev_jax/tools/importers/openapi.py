@@ -9,13 +9,16 @@
   is one parameter `body`. What a body requires is required even where the body
   as a whole may be left out: a flat tool cannot say "all or none".
 - Properties that are `readOnly` are not sent, so they are left out.
+- The headers Accept, Content-Type and Authorization are no parameters: the
+  standard says that they are ignored.
 - Only references within the document are followed (`schema_inliner`).
 """
 
 import dataclasses
+import functools
 import re
 from collections.abc import Iterator, Mapping
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from tooldev_jax.tools import dialects
 from tooldev_jax.tools.findings import pointer
@@ -36,6 +39,7 @@ _BODY_KINDS = (
   "application/x-www-form-urlencoded",
   "multipart/form-data",
 )
+_IGNORED_HEADERS = frozenset(("accept", "content-type", "authorization"))
 # What a Swagger 2 parameter says about itself rather than about its value.
 _OWN_KEYS = frozenset(
   ("name", "in", "required", "description", "schema", "collectionFormat")
@@ -64,17 +68,19 @@ def _entries(document: Json) -> Iterator[Entry]:
     raise Refused(RefusalReason.BAD_RECORD, "/paths is no object")
   for path, item in paths.items():
     where = pointer("paths", path)
-    if not isinstance(item, Mapping) or "$ref" in item:
-      yield Entry(where, _refuse_path)
+    try:
+      item = SchemaInliner(document).follow(item)
+    except Refused as error:
+      yield Entry(where, functools.partial(_refuse_path, error))
       continue
     for method in _METHODS:
       if method in item:
-        operation = _Operation(document, path, method)
+        operation = _Operation(document, path, item, method)
         yield Entry(where + pointer(method), operation.build)
 
 
-def _refuse_path() -> Tool:
-  _refuse("a path must be an object in place")
+def _refuse_path(error: Refused) -> Tool:
+  raise error
 
 
 def _refuse(detail: str) -> NoReturn:
@@ -84,9 +90,15 @@ def _refuse(detail: str) -> NoReturn:
 class _Operation:
   """One method of one path, on its way to a tool."""
 
-  def __init__(self, document: Mapping[str, Json], path: str, method: str):
-    self._item = document["paths"][path]
-    self._operation = self._item[method]
+  def __init__(
+    self,
+    document: Mapping[str, Json],
+    path: str,
+    item: Mapping[str, Json],
+    method: str,
+  ):
+    self._item = item
+    self._operation: Any = item[method]
     self._path = path
     self._method = method
     self._inliner = SchemaInliner(document)
@@ -157,7 +169,7 @@ class _Operation:
         body = self._schema(parameter.get("schema", {}))
         fields, open_schema = _body(body, name)
         found.extend(fields)
-      else:
+      elif place != "header" or name.lower() not in _IGNORED_HEADERS:
         found.append(self._parameter(name, place, parameter))
     if "requestBody" in self._operation:
       fields, open_schema = _body(self._request_body(), "body")

@@ -21,6 +21,7 @@ SEGMENTS = np.repeat([1, 2, 3, 0], [101, 1, 128, 26]).astype(np.int32)
 PLAIN = AttentionSpec(scale=0.3)
 SPECS = {
   "plain": PLAIN,
+  "capped": AttentionSpec(scale=0.3, soft_cap=4.0),
   "window": AttentionSpec(scale=0.3, window=37),
   "capped-window": AttentionSpec(scale=0.3, window=140, soft_cap=4.0),
 }

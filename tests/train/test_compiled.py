@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from tooldev_jax.train.capacity import splash_flops
+from tooldev_jax.train.capacity import TooBig, splash_flops, too_big
 from tooldev_jax.train.compiled import Program, UnreadableProgramError
 
 # As the TPU compiler writes it: products are convolutions, a batch of them one
@@ -103,10 +103,17 @@ ENTRY %main (a: bf16[2,4,2048,128]) -> bf16[2,4,2048,128] {
 
 
 @pytest.mark.parametrize(
-  ("kernel", "products"), [("fwd_residuals", 2), ("dkv", 4), ("dq", 3)]
+  ("kernel", "first_result", "products"),
+  [
+    ("fwd_residuals", "f32[2,128]{1,0}", 2),
+    ("dkv", "f32[2,128]{1,0}", 4),
+    ("dq", "f32[2,128]{1,0}", 3),
+    ("dkv", "bf16[2,4,4,2048,128]{4,3,2,1,0}", 5),
+  ],
 )
-def test_splash_counts_the_tiles_it_computes(kernel, products):
+def test_splash_counts_the_tiles_it_computes(kernel, first_result, products):
   text = KERNEL.replace("NAME", f"splash_mha_{kernel}")
+  text = text.replace("(f32[2,128]{1,0}", f"({first_result}")
   tile = 2 * 512 * 512 * 128
   heads, tiles = 2 * 4, 1 + 2 + 3 + 4
   got = Program(text).flops(splash_flops)
@@ -135,3 +142,25 @@ def test_a_real_program_counts_like_its_formula():
   text = jax.jit(jax.grad(loss)).lower(w, x).compile().as_text()
   # The first step's input needs no gradient, which the scan does not know.
   assert Program(text).flops() == 3 * steps * 2 * B * D * D
+
+
+@pytest.mark.parametrize(
+  ("message", "verdict"),
+  [
+    (
+      "RESOURCE_EXHAUSTED: Ran out of memory in memory space hbm. Used 17.50G"
+      " of 15.75G hbm. Exceeded hbm capacity by 1.75G.",
+      TooBig(17.5 * 2**30, 15.75 * 2**30),
+    ),
+    (
+      "RESOURCE_EXHAUSTED: Ran out of memory on HBM, the total memory required"
+      " for HLO temporaries (62.42G) exceeds available HBM (15.75G).",
+      TooBig(62.42 * 2**30, 15.75 * 2**30),
+    ),
+    ("RESOURCE_EXHAUSTED: something else", TooBig(0, 0)),
+  ],
+)
+def test_a_verdict_says_how_much_is_missing_where_the_compiler_does(
+  message, verdict
+):
+  assert too_big(message) == verdict

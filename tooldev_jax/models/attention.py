@@ -14,6 +14,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 
 from tooldev_jax.errors import UserError
 from tooldev_jax.models import kernels
@@ -191,12 +192,15 @@ def packed_attention(
     chosen = BACKENDS[name]
     kernels.refuse(name, chosen.refuses(tokens, head_dim, spec))
     if chosen.kernel is None:
-      return chosen.compute(q, k, v, segment_ids_BxT, spec), cache
+      out = chosen.compute(q, k, v, segment_ids_BxT, spec)
+      return checkpoint_name(out, "attention"), cache
     if not interpret and chosen.kernel != _PLATFORMS.get(platform, platform):
       kernels.refuse(name, f"it is for {chosen.kernel}, this is {platform}")
     compute = lambda *arrays: chosen.compute(*arrays, spec, interpret)
     compute = _on_each_device(compute, partition)
-    return compute(q, k, v, segment_ids_BxT), cache
+    out = compute(q, k, v, segment_ids_BxT)
+    # Splash names what its backward pass needs itself, the output with it.
+    return out if name == "splash" else checkpoint_name(out, "attention"), cache
 
   return attend
 

@@ -54,6 +54,9 @@ def splash_attention(
     window = (spec.window - 1, 0)
     mask = splash_mask.LocalMask((tokens, tokens), window, offset=0)
   tile = next(n for n in _SPLASH_TILES if tokens % n == 0)
+  # One kernel for all gradients makes the scores once instead of twice: 5
+  # products a tile, not 7. It visits every tile, so windows are left to two.
+  fused = spec.window is None
   kernel = splash_kernel.make_splash_mha_single_device(
     splash_mask.MultiHeadMask([mask] * heads),
     block_sizes=splash_kernel.BlockSizes(
@@ -61,12 +64,13 @@ def splash_attention(
       block_kv=tile,
       block_q_dkv=tile,
       block_kv_dkv=tile,
-      block_q_dq=tile,
-      block_kv_dq=tile,
+      block_q_dq=None if fused else tile,
+      block_kv_dq=None if fused else tile,
+      use_fused_bwd_kernel=fused,
     ),
     attn_logits_soft_cap=spec.soft_cap,
-    # A remat policy can keep the kernel's output and sums by this name.
-    residual_checkpoint_name="attention_residuals",
+    # What a remat policy keeps of it: the output, and the sums beside it.
+    residual_checkpoint_name="attention",
     interpret=interpret,
   )
 

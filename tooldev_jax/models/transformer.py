@@ -42,23 +42,20 @@ Axes = tuple[str | None, ...]
 
 _policies = jax.checkpoint_policies
 
-# What the backward pass keeps of a block, from most memory to least.
+# What the backward pass keeps of a block, from most memory to least. What
+# `attend` calls "attention" is kept with it.
 REMAT_POLICIES: dict[str, Callable[..., Any] | None] = {
   # Everything.
   "none": None,
   # Inputs of every matrix product: only cheap elementwise work is done twice.
   "products": _policies.save_only_these_names(
-    "q", "k", "v", "attention", "attention_residuals", "o", "gate", "up"
+    "q", "k", "v", "attention", "o", "gate", "up"
   ),
   # The widest products and attention itself: its four projections, about a
   # fifth of the weights of a model like Llama 3, are done twice.
-  "wide": _policies.save_only_these_names(
-    "attention", "attention_residuals", "gate", "up"
-  ),
+  "wide": _policies.save_only_these_names("attention", "gate", "up"),
   # Attention and what feeds it: the MLP's two wide products are done twice.
-  "attention": _policies.save_only_these_names(
-    "q", "k", "v", "attention", "attention_residuals", "o"
-  ),
+  "attention": _policies.save_only_these_names("q", "k", "v", "attention", "o"),
   # The block's input alone: the whole forward pass is done twice.
   "full": _policies.nothing_saveable,
 }
@@ -251,9 +248,9 @@ class Attention(nn.Module):
     k = checkpoint_name(rotate(k, angles), "k")
     v = checkpoint_name(v, "v")
     out, cache = self.attend(q, k, v, cache, self.spec)
-    out = checkpoint_name(out, "attention").reshape(rows, tokens, -1)
     o_proj = parts.linear("o_proj", width, ("heads", "embed"), config.out_bias)
-    return checkpoint_name(o_proj(out), "o"), cache
+    y = o_proj(out.reshape(rows, tokens, -1))
+    return checkpoint_name(y, "o"), cache
 
 
 class Mlp(nn.Module):

@@ -114,6 +114,14 @@ class Roofline:
     return self.compute + self.memory + self.network
 
 
+_NO_CHIPS = {
+  "TPU_SKIP_MDS_QUERY": "1",
+  "TPU_ACCELERATOR_TYPE": "v5litepod-1",
+  "TPU_WORKER_HOSTNAMES": "localhost",
+  "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+}
+
+
 def describe_topology(name: str | None, mesh: MeshConfig) -> Mesh:
   """A mesh of chips that are not there.
 
@@ -124,10 +132,10 @@ def describe_topology(name: str | None, mesh: MeshConfig) -> Mesh:
   Raises:
     UserError: libtpu is missing or does not know the topology.
   """
-  # No chip is touched, so no metadata server is asked, and compilations may
-  # run beside one another.
-  os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
-  os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
+  # No chip is touched, so no metadata server is asked, nobody is to complain
+  # that it did not answer, and compilations may run beside one another.
+  for key, value in _NO_CHIPS.items():
+    os.environ.setdefault(key, value)
   name = name or ""
   options = {"chip_config_name": "megacore"} if name.startswith("v4") else {}
   try:
@@ -159,7 +167,7 @@ def compile_for(
     executable = lowered.compile()
   except Exception as error:
     if "HbmOom" in str(error) or "RESOURCE_EXHAUSTED" in str(error):
-      return _too_big(str(error))
+      return too_big(str(error))
     raise
   memory = executable.memory_analysis()
   program = Program(executable.as_text())
@@ -202,8 +210,9 @@ def bytes_per_chip(tree: Any) -> float:
 
 
 # Matrix products a tile: scores and values forward; backward, scores, values'
-# and weights' gradients for both kernels, and keys' or queries' besides.
-_SPLASH_PRODUCTS = {"fwd": 2, "dkv": 4, "dq": 3}
+# and weights' gradients for both kernels, and keys' or queries' besides; or all
+# five in one.
+_SPLASH_PRODUCTS = {"fwd": 2, "dkv": 4, "dq": 3, "fused": 5}
 
 
 def splash_flops(
@@ -224,12 +233,19 @@ def splash_flops(
   *lead, length, width = floats[0][1]
   tiles = sum(min(row + 1, grid[0]) for row in range(grid[1]))
   side = length // grid[1]
-  products = _SPLASH_PRODUCTS[match.group(1)]
+  # The one backward kernel also gives the queries' gradients, a part for each
+  # column of tiles.
+  fused = any(len(sizes) > len(floats[0][1]) for _, sizes in call.shapes)
+  products = _SPLASH_PRODUCTS["fused" if fused else match.group(1)]
   return 2.0 * float(np.prod(lead)) * tiles * side**2 * width * products
 
 
-def _too_big(message: str) -> TooBig:
-  match = re.search(r"[Uu]sed ([\d.]+)([KMG]) of ([\d.]+)([KMG]) hbm", message)
+def too_big(message: str) -> TooBig:
+  """Reads the compiler's two ways of saying it."""
+  size = r"([\d.]+)([KMG])"
+  match = re.search(rf"[Uu]sed {size} of {size} hbm", message) or re.search(
+    rf"\({size}\) exceeds available HBM \({size}\)", message
+  )
   if not match:
     return TooBig(0, 0)
   scale = {"K": 2**10, "M": 2**20, "G": 2**30}

@@ -2,9 +2,14 @@
 
 import contextlib
 import errno
+import runpy
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NoReturn
+
+from absl import app, flags
+from ml_collections import ConfigDict
 
 EXIT_FAILED = 1
 EXIT_USER_ERROR = 2
@@ -24,6 +29,47 @@ _OF_THE_USER = (
   errno.EEXIST,
   errno.ENAMETOOLONG,
 )
+
+
+def run(main: Callable[[Sequence[str]], None]) -> None:
+  """`absl.app.run`, with a line where a flag of the config is wrong."""
+  app.run(main, flags_parser=_parse_flags)
+
+
+def _parse_flags(argv: Sequence[str]) -> list[str]:
+  try:
+    rest = app.parse_flags_with_usage(argv)
+    config = flags.FLAGS["config"].value
+    if config is not None:
+      # What went wrong in loading it is raised by the first use.
+      config.to_dict()
+    return rest
+  except (AttributeError, KeyError, TypeError) as e:
+    what = _unknown_field(argv) or f"--config: {e}"
+  except OSError as e:
+    # Of several lines; the last says which file, and why not.
+    what = f"--config: {str(e).splitlines()[-1].strip()}"
+  _end(f"error: {what}", EXIT_USER_ERROR)
+
+
+def _unknown_field(argv: Sequence[str]) -> str:
+  """What is wrong with the first --config.… that the config does not have."""
+  files = [x.split("=", 1)[1] for x in argv if x.startswith("--config=")]
+  if not files:
+    return ""
+  file, _, variant = files[-1].partition(":")
+  make = runpy.run_path(file)["get_config"]
+  config = make(variant) if variant else make()
+  for argument in argv:
+    name = argument.split("=")[0]
+    node = config
+    for part in name.split(".")[1:] if name.startswith("--config.") else ():
+      if not isinstance(node, Mapping | ConfigDict):
+        return f"{name}: there are no fields below a value"
+      if part not in node:
+        return f"{name}: no field {part!r}; allowed: {', '.join(node)}"
+      node = node[part]
+  return ""
 
 
 class _Stopped(BaseException):
@@ -72,6 +118,6 @@ def stop_on_sigterm() -> None:
   signal.signal(signal.SIGTERM, stop)
 
 
-def _end(line: str, status: int) -> None:
+def _end(line: str, status: int) -> NoReturn:
   print(line, file=sys.stderr)
   sys.exit(status)

@@ -8,7 +8,7 @@ Exit status: 0 done, 2 a mistake in config or data, 75 preempted (run again).
 
 import functools
 
-from absl import app, flags, logging
+from absl import flags, logging
 from ml_collections import config_flags
 
 from launch import errors
@@ -55,4 +55,4 @@ def main(_) -> None:
 
 if __name__ == "__main__":
   flags.mark_flags_as_required(["config", "workdir"])
-  app.run(main)
+  errors.run(main)

@@ -3,6 +3,8 @@
 import errno
 import os
 import signal
+import subprocess
+import sys
 
 import jax
 import pytest
@@ -44,6 +46,28 @@ def test_sigterm_ends_with_the_status_that_asks_for_another_start(capsys):
     signal.signal(signal.SIGTERM, before)
   assert ended.value.code == errors.EXIT_PREEMPTED
   assert "the same command goes on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+  ("flag", "told"),
+  [
+    ("--config=configs/none.py", "--config: [Errno 2] No such file"),
+    (
+      "--config.lora.rnk=3",
+      "--config.lora.rnk: no field 'rnk'; allowed: alpha,",
+    ),
+    ("--config.lora.rank.x=3", "there are no fields below a value"),
+    ("--config.lora.rank=many", "--config.lora.rank=many"),
+    ("--workdirr=x", "Unknown command line flag 'workdirr'"),
+  ],
+)
+def test_a_wrong_flag_is_a_line_and_names_it(flag, told):
+  command = [sys.executable, "-m", "launch.run", "--workdir=/nowhere"]
+  command += ["--config=configs/quickstart.py", flag]
+  done = subprocess.run(command, capture_output=True, text=True, check=False)
+  assert done.returncode != 0
+  assert told in done.stderr
+  assert "Traceback" not in done.stderr
 
 
 @pytest.fixture

@@ -167,6 +167,18 @@ def test_rows_that_no_stage_can_use_are_left_out_and_told(run):
   ]
 
 
+def test_gold_that_no_answer_could_be_is_left_out(run):
+  deep = 1
+  for _ in range(70):
+    deep = [deep]
+  odd = _rows("odd", _TEXTS[:1])[0]
+  odd = dataclasses.replace(odd, calls=(Call("tool_of_odd", {"a": deep}),))
+  found = run(test=[odd, *_rows("test")])
+  assert len(found.test) == 3
+  (told,) = _told(found)
+  assert told[1:] == (1, 4, "calls beyond the bounds of the format")
+
+
 @pytest.mark.parametrize("role", ["examples", "development", "test"])
 def test_a_file_without_one_known_answer_is_refused(run, role):
   with pytest.raises(UserError, match=rf"data\.{role}: .*no known answer"):

@@ -72,3 +72,15 @@ def test_a_log_drops_a_torn_last_line_and_goes_on(tmp_path):
 def test_a_relative_path_becomes_absolute_and_a_bucket_stays():
   assert storage.absolute("runs/x").is_absolute()
   assert str(storage.absolute("gs://bucket/x")) == "gs://bucket/x"
+
+
+def test_half_a_character_is_written_as_its_escape(tmp_path):
+  row = {"text": "a\ud800b", "\udfff": "é"}
+  storage.write_json(tmp_path / "a.json", row)
+  assert storage.read_json(tmp_path / "a.json") == row
+  storage.write_jsonl(tmp_path / "a.jsonl", [row])
+  assert storage.read_jsonl(tmp_path / "a.jsonl") == [row]
+  with storage.JsonlLog(tmp_path / "log.jsonl") as log:
+    log.append(row)
+  with storage.JsonlLog(tmp_path / "log.jsonl") as log:
+    assert log.rows == [row]

@@ -15,13 +15,14 @@ from tooldev_jax.config import RunConfig, SourceConfig
 from tooldev_jax.data.decontaminate import (
   TOOL_NAME,
   Decontaminated,
-  decontaminate,
+  decontaminate_all,
 )
 from tooldev_jax.data.sources import read_examples
 from tooldev_jax.data.toy.records import write_world
 from tooldev_jax.errors import UserError
 from tooldev_jax.evaluate import bfcl
 from tooldev_jax.evaluate.summary import Notice
+from tooldev_jax.tools.formats import RenderError, get_format
 from tooldev_jax.tools.vocabulary import Example
 
 TRAINING = ("documents", "examples", "queries")
@@ -80,18 +81,16 @@ def read_inputs(config: RunConfig, workdir: epath.Path) -> Inputs:
     dataclasses.replace(example, tools=(), calls=(), answer="")
     for example in read["queries"]
   )
-  for role in EVALUATION:
-    read[role] = _limited(role, read[role], config, notices)
-  clean = _decontaminated(config, read, workdir, notices)
-  for role in TRAINING:
-    read[role] = _limited(role, clean[role], config, notices)
+  read |= _decontaminated(config, read, workdir, notices)
   _check(config, read)
   return Inputs(**read, notices=tuple(notices))
 
 
 def read_gold(config: RunConfig, workdir: epath.Path) -> tuple[Example, ...]:
   """The answers to the queries; empty if there are none. For evaluation."""
-  return _read("queries_gold", config.data.queries_gold, config, workdir, [])
+  # The gold of any query may be asked for: no limit.
+  source = dataclasses.replace(config.data.queries_gold, limit=0)
+  return _read("queries_gold", source, config, workdir, [])
 
 
 def resolve(source: SourceConfig, workdir: epath.Path) -> epath.Path:
@@ -106,7 +105,7 @@ def _read(
   workdir: epath.Path,
   notices: list[Notice],
 ) -> tuple[Example, ...]:
-  """The rows of a file that can be read and that its role can use."""
+  """The rows of a file that its role can use, as many as the config takes."""
   if not source.path:
     return ()
   found = read_examples(resolve(source, workdir), source.kind)
@@ -118,7 +117,7 @@ def _read(
   for reason, count in found.reasons.items():
     notices.append(Notice(f"{role}: rows not read", count, rows, reason))
   usable = found.examples
-  for reason, lacks in _LACKS[role]:
+  for reason, lacks in _lacks(role, config.view.call_format):
     kept = tuple(example for example in usable if not lacks(example))
     if not kept:
       raise UserError(
@@ -129,16 +128,21 @@ def _read(
         Notice(f"{role}: rows not used", len(usable) - len(kept), rows, reason)
       )
     usable = kept
-  return usable
-
-
-def _unlabelled(example: Example) -> bool:
-  return example.provenance.get("labelled") is False
+  if not source.limit or len(usable) <= source.limit:
+    return usable
+  rng = random.Random(f"{config.seed} {role}")
+  chosen = sorted(rng.sample(range(len(usable)), source.limit))
+  left, why = len(usable) - source.limit, f"data.{role}.limit"
+  notices.append(Notice(f"{role}: examples left out", left, len(usable), why))
+  return tuple(usable[i] for i in chosen)
 
 
 _Lack = tuple[str, Callable[[Example], bool]]
 _NO_QUERY: _Lack = ("no query", lambda example: not example.query.strip())
-_NO_ANSWER: _Lack = ("no known answer (labelled: false)", _unlabelled)
+_NO_ANSWER: _Lack = (
+  "no known answer (labelled: false)",
+  lambda example: example.provenance.get("labelled") is False,
+)
 _NO_TOOL: _Lack = ("no tool", lambda example: not example.tools)
 _LACKS: Mapping[str, Sequence[_Lack]] = {
   "documents": (_NO_TOOL,),
@@ -150,27 +154,21 @@ _LACKS: Mapping[str, Sequence[_Lack]] = {
 }
 
 
-def _limited(
-  role: str,
-  examples: tuple[Example, ...],
-  config: RunConfig,
-  notices: list[Notice],
-) -> tuple[Example, ...]:
-  """A seeded choice, in order, where there are more than the config takes."""
-  limit = getattr(config.data, role).limit
-  if not limit or len(examples) <= limit:
-    return examples
-  rng = random.Random(f"{config.seed} {role}")
-  chosen = sorted(rng.sample(range(len(examples)), limit))
-  notices.append(
-    Notice(
-      f"{role}: examples left out",
-      len(examples) - limit,
-      len(examples),
-      f"data.{role}.limit",
-    )
-  )
-  return tuple(examples[i] for i in chosen)
+def _lacks(role: str, call_format: str) -> Sequence[_Lack]:
+  """Why a row may be of no use in this role, in the order of asking."""
+  if role not in EVALUATION:
+    return _LACKS[role]
+  known = get_format(call_format)
+
+  def unwritable(example: Example) -> bool:
+    try:
+      known.render(example.calls)
+    except RenderError:
+      return True
+    return False
+
+  # What cannot be written in the format cannot be answered in it either.
+  return (*_LACKS[role], ("calls beyond the bounds of the format", unwritable))
 
 
 def _decontaminated(
@@ -189,9 +187,9 @@ def _decontaminated(
     for example in examples
   ]
   settings = config.data.decontaminate
-  found = {
-    role: decontaminate(read[role], evaluation, settings) for role in TRAINING
-  }
+  found = decontaminate_all(
+    {role: read[role] for role in TRAINING}, evaluation, settings
+  )
   for role, result in found.items():
     notices += _shared(role, result, settings.reasons)
   report = {

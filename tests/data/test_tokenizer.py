@@ -148,6 +148,12 @@ def test_encoded_text_decodes_to_itself(chat_tokenizers, name, text):
   assert chat._hf.backend_tokenizer.decode(ids) == text
 
 
+def test_half_a_character_is_no_reason_to_stop(chat):
+  assert chat.encode_text("a\ud800b") == chat.encode_text("a?b")
+  talk = [Message("user", "x\udfff")]
+  assert chat.prompt_ids(talk) == chat.prompt_ids([Message("user", "x?")])
+
+
 @pytest.mark.parametrize("name", sorted(families.FAMILIES))
 @hypothesis.settings(max_examples=60, deadline=None)
 @hypothesis.given(text=_HOSTILE)

@@ -86,6 +86,13 @@ def test_shuffling_changes_the_order_of_parameters_in_every_view():
     assert sorted(plain) == sorted(shuffled)
 
 
+@pytest.mark.parametrize("weight", ["1", True, 0, -0.5])
+def test_a_weight_that_is_none_is_named(weight):
+  example = dataclasses.replace(_EXAMPLE, provenance={"weight": weight})
+  with pytest.raises(errors.UserError, match=r"e1: provenance\.weight"):
+    views.make_view(example, "invocation", 0)
+
+
 @pytest.mark.parametrize("field", ["mask_names", "shuffle_definitions"])
 def test_wrong_shares_are_named(field):
   with pytest.raises(errors.UserError, match=f"view.{field}"):

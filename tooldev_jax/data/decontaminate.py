@@ -130,8 +130,29 @@ def decontaminate(
     evaluation: examples of all evaluation sets together.
     config: see `DecontaminateConfig`.
   """
+  return decontaminate_all({"": examples}, evaluation, config)[""]
+
+
+def decontaminate_all(
+  sets: Mapping[str, Sequence[vocabulary.Example]],
+  evaluation: Sequence[vocabulary.Example],
+  config: DecontaminateConfig | None = None,
+) -> dict[str, Decontaminated]:
+  """`decontaminate` for several training sets, by name."""
   config = config or DecontaminateConfig()
   index = _Index(evaluation, config)
+  return {
+    name: _cleaned(examples, evaluation, index, config)
+    for name, examples in sets.items()
+  }
+
+
+def _cleaned(
+  examples: Sequence[vocabulary.Example],
+  evaluation: Sequence[vocabulary.Example],
+  index: "_Index",
+  config: DecontaminateConfig,
+) -> Decontaminated:
   hits: list[Hit] = []
   kept: list[vocabulary.Example] = []
   touched: dict[str, set[int]] = {reason: set() for reason in REASONS}

@@ -28,6 +28,19 @@ _TOOL = vocabulary.Tool(
 )
 
 
+# Templates refuse by raise_exception, or trip over what they lack, or over what
+# a tool's schema holds where they look for something else.
+_FAILURES = (
+  jinja2.TemplateError,
+  ArithmeticError,
+  AttributeError,
+  LookupError,
+  RecursionError,
+  TypeError,
+  ValueError,
+)
+
+
 class TemplateRefusal(ValueError):
   """The template raised on a conversation: it does not know such ones."""
 
@@ -254,8 +267,7 @@ class ChatTemplate:
         strftime_now=_DATE.strftime,
         enable_thinking=False,
       )
-    except (jinja2.TemplateError, TypeError, KeyError, ValueError) as e:
-      # Templates refuse by raise_exception, or trip over what they lack.
+    except _FAILURES as e:
       raise TemplateRefusal(str(e)) from e
 
   def _probe(self) -> Traits:

@@ -201,7 +201,11 @@ class ChatTokenizer:
       keys = [(pieces[i].first, pieces[i].text) for i in at]
       unique = list(dict.fromkeys(keys))
       texts = [t if first else self._guard + t for first, t in unique]
-      done = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+      try:
+        done = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+      except TypeError:  # Half a character: no tokenizer takes it.
+        texts = [text.encode("utf-8", "replace").decode() for text in texts]
+        done = tokenizer.encode_batch_fast(texts, add_special_tokens=False)
       found = {
         key: encoding.ids[0 if key[0] else 1 :]
         for key, encoding in zip(unique, done, strict=True)

@@ -296,9 +296,11 @@ def _sample(
 
 def _weight(example: vocabulary.Example) -> float:
   weight = example.provenance.get("weight", 1.0)
-  if isinstance(weight, bool) or not isinstance(weight, int | float):
+  number = isinstance(weight, int | float) and not isinstance(weight, bool)
+  if not number or weight <= 0:
     raise errors.UserError(
-      f"example {example.id}: provenance.weight is {weight!r}, not a number"
+      f"example {example.id}: provenance.weight is {weight!r}; it must be a"
+      " number above 0"
     )
   return float(weight)
 

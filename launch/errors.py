@@ -36,7 +36,7 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
   app.run(main, flags_parser=_parse_flags)
 
 
-def _parse_flags(argv: Sequence[str]) -> list[str]:
+def _parse_flags(argv: list[str]) -> list[str]:
   try:
     rest = app.parse_flags_with_usage(argv)
     config = flags.FLAGS["config"].value

@@ -71,9 +71,11 @@ def test_a_round_adds_a_share_of_stage_2(workdir, generation, replay):
 
 def test_what_there_is_not_is_refused(workdir):
   data = _data(workdir)
-  for name in ("evolve", "round_7", "round_x"):
+  for name in ("evolve", "round_x", "round"):
     with pytest.raises(UserError, match="allowed: adapt, decompose"):
       data.streams(name)
+  with pytest.raises(UserError, match="the round is not made"):
+    data.streams("round_7")
 
 
 def test_a_stage_without_data_is_refused_before_the_first_is_trained(
@@ -83,13 +85,25 @@ def test_a_stage_without_data_is_refused_before_the_first_is_trained(
   short = {"encode.max_length": 40, "sampler.prompt_buckets": [40]}
   data = _data(workdir, **short)
   for name in ("adapt", "decompose"):
-    with pytest.raises(UserError, match=r"nothing to learn .* × longer than"):
+    with pytest.raises(UserError, match=r"nothing to learn.* × longer than"):
       data.streams(name)
   data = _data(workdir)
   none = dataclasses.replace(data._inputs, examples=())
   data._inputs = none
   with pytest.raises(UserError, match="decompose: nothing to learn"):
     data.streams("adapt")
+
+
+def test_a_stream_that_fits_no_row_is_counted(workdir):
+  every = _data(workdir).streams("decompose")
+  longest = max(stream.num_trained for stream in every.encoded)
+  most = {"decompose.max_targets": longest - 1}
+  found = _data(workdir, **most).streams("decompose")
+  left = len(every.encoded) - len(found.encoded)
+  assert found.dropped == {stage_data.TOO_MANY_TARGETS: left}
+  assert left > 0
+  exact = {"decompose.max_targets": longest}
+  assert not _data(workdir, **exact).streams("decompose").dropped
 
 
 @pytest.mark.parametrize("stage", ["adapt", "decompose", "round_1"])

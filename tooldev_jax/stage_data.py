@@ -4,6 +4,7 @@ The pipeline trains on it and the viewer shows it, so both get it here.
 """
 
 import dataclasses
+import re
 
 from etils import epath
 
@@ -16,6 +17,9 @@ from tooldev_jax.errors import UserError
 from tooldev_jax.inputs import Inputs
 from tooldev_jax.tools.vocabulary import Example
 
+TOO_MANY_TARGETS = "more trained tokens than max_targets"
+
+_LABELLED = ("adapt", "decompose")
 _DECOMPOSED = ("generation", "invocation")
 
 
@@ -51,39 +55,33 @@ class StageData:
       UserError: there is no such stage, the round was not made yet, or no
         example became a stream.
     """
-    if name == "adapt":
-      if self._config.decompose.epochs:
-        self.streams("decompose")
-      return self._labelled(name, self._inputs.documents, ("adaption",))
-    if name == "decompose":
-      return self._labelled(name, self._inputs.examples, _DECOMPOSED)
-    kept = self._workdir / name / "kept.jsonl"
-    if not name.startswith("round_") or not kept.exists():
+    if name == "adapt" and self._config.decompose.epochs:
+      self.streams("decompose")
+    most = settings_of(self._config, name).max_targets
+    found = _fitting(self._all_streams(name), most)
+    if name in _LABELLED and not found.encoded:
+      why = [f"{n} × {reason}" for reason, n in found.dropped.items()]
+      why += [f"{n} × no {kind}" for kind, n in found.missing.items()]
       raise UserError(
-        f"stage {name!r}: allowed: adapt, decompose, and round_<number> once"
-        f" it was made; there is no {kept}"
+        f"{name}: nothing to learn from: "
+        + (", ".join(why) or "there are no examples")
       )
+    return found
+
+  def _all_streams(self, name: str) -> EncodedSet:
+    if name == "adapt":
+      return self._encode(self._inputs.documents, ("adaption",))
+    if name == "decompose":
+      return self._encode(self._inputs.examples, _DECOMPOSED)
+    kept = self._workdir / name / "kept.jsonl"
+    if not kept.exists():
+      raise UserError(f"stage {name!r}: the round is not made: no {kept}")
     evolve = self._config.evolve
     fresh = self._encode(
       read_examples(kept, "records").examples,
       _DECOMPOSED if evolve.train_generation else ("invocation",),
     )
     return prepare.merge([fresh, self._replayed(evolve.replay)])
-
-  def _labelled(
-    self, name: str, examples: tuple[Example, ...], kinds: tuple[str, ...]
-  ) -> EncodedSet:
-    found = self._encode(examples, kinds)
-    if not found.encoded:
-      why = {
-        **found.dropped,
-        **{f"no {k}": n for k, n in found.missing.items()},
-      }
-      raise UserError(
-        f"{name}: nothing to learn from {len(examples)} examples: "
-        + ", ".join(f"{n} × {reason}" for reason, n in why.items())
-      )
-    return found
 
   def _encode(
     self, examples: tuple[Example, ...], kinds: tuple[str, ...]
@@ -108,11 +106,31 @@ class StageData:
     return dataclasses.replace(whole, encoded=kept)
 
 
-def settings_of(config: RunConfig, name: str) -> StageConfig:
-  """How the stage or round `name` is trained."""
-  stage: StageConfig = getattr(
-    config, "round" if name.startswith("round_") else name
+def _fitting(found: EncodedSet, most: int) -> EncodedSet:
+  """What has no more trained tokens than a row may hold; 0 is no bound."""
+  if not most:
+    return found
+  long = [s.example_id for s in found.encoded if s.num_trained > most]
+  if not long:
+    return found
+  return dataclasses.replace(
+    found,
+    encoded=tuple(s for s in found.encoded if s.num_trained <= most),
+    dropped_ids={**found.dropped_ids, TOO_MANY_TARGETS: tuple(long)},
   )
+
+
+def settings_of(config: RunConfig, name: str) -> StageConfig:
+  """How the stage or round `name` is trained.
+
+  Raises:
+    UserError: there is no such stage.
+  """
+  if name not in _LABELLED and not re.fullmatch(r"round_\d+", name):
+    raise UserError(
+      f"stage {name!r}: allowed: {', '.join(_LABELLED)}, round_<number>"
+    )
+  stage: StageConfig = getattr(config, name if name in _LABELLED else "round")
   return stage
 
 

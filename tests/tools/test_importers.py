@@ -432,6 +432,16 @@ def test_a_property_may_say_of_itself_that_it_is_required(write):
   }
 
 
+@pytest.mark.parametrize("text", ["", " \n", "# nothing\n"])
+def test_an_empty_document_is_refused(write, text):
+  assert refused(import_tools(write("a.json", text))) == [
+    ("a.json", "not_json")
+  ]
+  assert refused(import_tools(write("a.yaml", text))) == [
+    ("a.yaml", "not_yaml")
+  ]
+
+
 def test_a_server_without_tools_is_no_fault(write):
   for document in ({"tools": []}, {"result": {"tools": []}}):
     imported = import_tools(write("a.json", document))

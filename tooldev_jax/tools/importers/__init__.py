@@ -137,6 +137,8 @@ def _load_yaml(name: str, text: str) -> Iterator[tuple[str, Json | Refused]]:
   except yamltext.YamlTextError as error:
     yield name, Refused(RefusalReason.NOT_YAML, str(error))
     return
+  if not documents:
+    yield name, Refused(RefusalReason.NOT_YAML, "the text has no document")
   for line, document in documents:
     yield (f"{name}:{line}" if len(documents) > 1 else name), document
 

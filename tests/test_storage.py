@@ -69,6 +69,22 @@ def test_a_log_drops_a_torn_last_line_and_goes_on(tmp_path):
     assert file.read_bytes() == whole
 
 
+def test_a_log_that_cannot_append_is_written_whole(tmp_path, monkeypatch):
+  """As on an object store."""
+  monkeypatch.setattr(storage, "_is_local", lambda path: False)
+  file = tmp_path / "log.jsonl"
+  with storage.JsonlLog(file) as log:
+    log.append({"n": 1})
+    assert not file.exists()
+    monkeypatch.setattr(storage, "REMOTE_SECONDS", 0.0)
+    log.append({"n": 2})
+    assert storage.read_jsonl(file) == [{"n": 1}, {"n": 2}]
+    monkeypatch.setattr(storage, "REMOTE_SECONDS", 1e9)
+    log.append({"n": 3})
+  with storage.JsonlLog(file) as log:
+    assert log.rows == [{"n": 1}, {"n": 2}, {"n": 3}]
+
+
 def test_a_relative_path_becomes_absolute_and_a_bucket_stays():
   assert storage.absolute("runs/x").is_absolute()
   assert str(storage.absolute("gs://bucket/x")) == "gs://bucket/x"

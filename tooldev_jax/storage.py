@@ -13,8 +13,9 @@ at each of them in turn.
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeAlias
+from typing import IO, Any, TypeAlias
 
 from etils import epath
 
@@ -123,14 +124,17 @@ def read_jsonl(path: PathLike) -> list[Any]:
   return [json.loads(line) for line in text.split("\n") if line]
 
 
+REMOTE_SECONDS = 30.0
+
+
 class JsonlLog:
   """An append-only JSON-lines file that a kill can only cut after a line.
 
   Reopening drops a torn last line. Each `append` writes and flushes one line,
   so what was appended before a SIGKILL is there afterwards.
 
-  Local files only: object stores cannot append. Runs on gs:// keep their logs
-  in the local scratch folder and copy them when a stage ends.
+  Object stores cannot append. There the whole file is written anew, at most
+  every REMOTE_SECONDS and when it is closed; a kill loses what came since.
   """
 
   def __init__(self, path: PathLike):
@@ -145,21 +149,34 @@ class JsonlLog:
       if whole < len(data):
         with open(os.fspath(self.path), "r+b") as f:
           f.truncate(whole)
-    self._file = open(os.fspath(self.path), "ab")  # noqa: SIM115
+    self._written = time.monotonic()
+    self._file: IO[bytes] | None = None
+    if _is_local(self.path):
+      self._file = open(os.fspath(self.path), "ab")  # noqa: SIM115
 
   def append(self, row: Mapping[str, Any]) -> None:
     """Adds one row and hands it to the operating system."""
     crash_point(f"before append {self.path.name}")
-    line = dumps(row) + "\n"
-    self._file.write(line.encode("utf-8", "backslashreplace"))
-    self._file.flush()
-    crash_point(f"after append {self.path.name}")
     self.rows.append(dict(row))
+    if self._file is not None:
+      line = dumps(row) + "\n"
+      self._file.write(line.encode("utf-8", "backslashreplace"))
+      self._file.flush()
+    elif time.monotonic() - self._written >= REMOTE_SECONDS:
+      self._write_whole()
+    crash_point(f"after append {self.path.name}")
 
   def close(self) -> None:
     """Flushes to disk and closes."""
+    if self._file is None:
+      self._write_whole()
+      return
     os.fsync(self._file.fileno())
     self._file.close()
+
+  def _write_whole(self) -> None:
+    write_jsonl(self.path, self.rows)
+    self._written = time.monotonic()
 
   def __enter__(self) -> "JsonlLog":
     return self

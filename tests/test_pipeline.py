@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import pytest
 from etils import epath
@@ -14,9 +15,16 @@ from tooldev_jax.tools.vocabulary import Example
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def told():
+  """The lines that the whole run said."""
+  return []
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, told):
   workdir = epath.Path(tmp_path_factory.mktemp("run"))
   run = pipeline_run.start(pipeline_run.small_config(), workdir)
+  run.say = told.append
   run.run()
   return run
 
@@ -30,6 +38,26 @@ def test_every_stage_leaves_its_files(finished):
   exported = {f.name for f in (workdir / "export" / "adapter").iterdir()}
   assert {"adapter_config.json", "adapter_model.safetensors"} <= exported
   assert not list(workdir.glob("*/*.log")), "a log was left behind"
+
+
+def test_a_run_tells_its_budget_its_speed_and_what_it_trains(finished, told):
+  times = [line for line in told if line.startswith("time: ")]
+  assert re.match(
+    r"time: 0\.0 min so far, about [\d.]+ min to go by the budget, budget",
+    times[0],
+  )
+  assert len(times) == 6
+  for line in times[1:]:
+    assert "min to go at this speed" in line
+  for what in (
+    "adapt/development_invocation",
+    "round_1/calls",
+    "base/test_generation",
+  ):
+    line = next(x for x in told if x.startswith(f"[{what}"))
+    assert re.search(r"\] (\d+)/\1  [\d,]+ samples  .*tok/s  ETA 0:00:00", line)
+  shown = [line for line in told if "trained control token" in line]
+  assert len(shown) == 3, "one example for each training"
 
 
 def test_the_ledger_has_one_row_a_query_with_its_fate(finished):

@@ -5,8 +5,10 @@ The gold answers to the evolve queries are opened only here.
 
 import dataclasses
 import hashlib
+import os
 import pathlib
 import platform
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -97,13 +99,22 @@ def tell_results(run: "Run") -> None:
     ("report", run.workdir / report.HTML_NAME),
   ):
     if path.exists():
-      run.say(f"{what + ':':9} {path}")
+      run.say(f"{what + ':':9} {_as_seen(path)}")
   run.say(f"try next: {_next_step(run)}")
 
 
 def _next_step(run: "Run") -> str:
   """One line to try next: what the adapter was trained on, in colour."""
-  return f"python -m launch.show --workdir={run.workdir} --stage=decompose"
+  return (
+    f"{_as_seen(sys.executable)} -m launch.show"
+    f" --workdir={_as_seen(run.workdir)} --stage=decompose"
+  )
+
+
+def _as_seen(path: storage.PathLike) -> str:
+  """A path as it is typed here: short where it is below this folder."""
+  seen = os.path.relpath(path)
+  return str(path) if "://" in str(path) or seen.startswith("..") else seen
 
 
 def _with_training(

@@ -9,15 +9,19 @@ run that was killed goes on where it was.
 import dataclasses
 import functools
 import hashlib
+import io
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import rich.console
 from etils import epath
 from jax.sharding import Mesh
 
 from tooldev_jax.config import RunConfig, StageConfig
+from tooldev_jax.data import show
 from tooldev_jax.data.encoding import EncodedSet, EncodeError, Encoder
 from tooldev_jax.data.loader import TrainData
 from tooldev_jax.data.tokenizer import ChatTokenizer
@@ -132,6 +136,7 @@ class Student:
       row_multiple=self.mesh.shape["data"] * self.mesh.shape["fsdp"],
     )
     check_mesh(data.rows_wanted, Partition(self.mesh, TRAIN_RULES))
+    self._show(data)
     train = dataclasses.replace(
       self.config.train, learning_rate=stage.learning_rate
     )
@@ -146,6 +151,18 @@ class Student:
       name=name,
     )
     return result, data
+
+  def _show(self, data: TrainData) -> None:
+    """Tells one example as it is trained: a wrong mask is seen at once."""
+    text = io.StringIO()
+    colours = sys.stdout.isatty()
+    show.show(
+      rich.console.Console(file=text, force_terminal=colours),
+      data,
+      self.tokenizer,
+      count=1,
+    )
+    self.say(text.getvalue().rstrip())
 
   def trained(self, name: str) -> tuple[Any, str]:
     """The adapter that `learn` made under this name, and its fingerprint."""

@@ -21,18 +21,18 @@ def get_config() -> ConfigDict:
   config.budget_minutes = 10.0
   config.hardware = "2 quiet CPU cores"
 
-  config.toy.examples = 1500
-  config.toy.queries = 600
+  config.toy.examples = 2400
+  config.toy.queries = 800
   config.toy.development = 200
   config.toy.test = 400
   for role in (
     "documents", "examples", "queries", "queries_gold", "development", "test"
   ):  # fmt: skip
     config.data[role].path = f"{{workdir}}/data/{role}.jsonl"
-  config.data.row_length = 512
+  config.data.row_length = 320
 
   config.view.max_distractors = 1
-  config.encode.max_length = 448
+  config.encode.max_length = 320
   config.lora.rank = 16
   config.train.compute_dtype = "float32"
   config.train.attention = "einsum"
@@ -50,16 +50,16 @@ def get_config() -> ConfigDict:
   config.round.learning_rate = 1e-3
   config.round.batch_examples = 24
 
-  config.sampler.prompt_buckets = [128, 192, 256, 448]
-  config.sampler.tail_buckets = [64, 256]
+  config.sampler.prompt_buckets = [64, 128, 256]
+  config.sampler.tail_buckets = [64, 128]
   config.sampler.rows = 64
   config.sampler.prefill_tokens = 2048
 
   config.evolve.rounds = 2
-  config.evolve.max_tool_tokens = 256
+  config.evolve.max_tool_tokens = 128
   config.evolve.max_call_tokens = 64
   config.evolve.replay = 0.5
   config.evaluate.max_call_tokens = 64
-  config.evaluate.max_tool_tokens = 256
+  config.evaluate.max_tool_tokens = 128
   config.evaluate.tool_making = 100
   return config

@@ -47,6 +47,8 @@ def get_config() -> ConfigDict:
   config.sampler.tail_buckets = [64, 256]
   config.sampler.rows = 32
   config.evolve.rounds = 1
+  config.evolve.max_tool_tokens = 256
+  config.evaluate.max_tool_tokens = 256
   config.evaluate.tool_making = 20
   config.evaluate.bfcl_slice = 30
   config.evaluate.bfcl_cases = 60

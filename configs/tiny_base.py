@@ -11,21 +11,49 @@ because it learned tool choice in a minute where untuned AdamW had not begun.
 from ml_collections import ConfigDict
 
 
-def _train(schedule: str, **changes) -> dict:
+def _phase(
+  schedule: str,
+  *,
+  examples: int,
+  documents: float = 0.0,
+  queries: float = 0.0,
+  row_length: int = 256,
+  copying: float = 0.05,
+  plain: bool = False,
+  weights: tuple[float, ...] = (0.3, 0.3, 0.12, 0.12, 0.16),
+  max_tools: int = 3,
+  max_turns: int = 3,
+  decay_ratio: float = 0.6,
+) -> dict:
   return {
-    "optimizer": "muon",
-    "learning_rate": 3e-3,
-    "muon_learning_rate": 0.02,
-    "beta2": 0.95,
-    "schedule": schedule,
-    "warmup_ratio": 0.02,
-    "decay_ratio": 0.4,
-    "clip_norm": 0.0,
-    "compute_dtype": "float32",
-    "attention": "einsum",
-    "checkpoint_every": 500,
-    "log_every": 50,
-    **changes,
+    "examples": examples,
+    "copying": copying,
+    "views": (0.1, 0.1, 0.8),
+    "documents": documents,
+    "queries": queries,
+    "plain": plain,
+    "mix": {
+      "weights": weights,
+      "max_tools": max_tools,
+      "max_calls": 2,
+      "max_turns": max_turns,
+    },
+    "row_length": row_length,
+    "batch_examples": 22,
+    "train": {
+      "optimizer": "muon",
+      "learning_rate": 3e-3,
+      "muon_learning_rate": 0.02,
+      "beta2": 0.95,
+      "schedule": schedule,
+      "warmup_ratio": 0.01,
+      "decay_ratio": decay_ratio,
+      "clip_norm": 0.0,
+      "compute_dtype": "float32",
+      "attention": "einsum",
+      "checkpoint_every": 250,
+      "log_every": 50,
+    },
   }
 
 
@@ -51,26 +79,26 @@ def get_config() -> ConfigDict:
         "tie_word_embeddings": True,
         "initializer_range": 0.02,
       },
-      "row_length": 384,
       # Share of tools whose words say nothing about what they are.
-      "invented": 0.4,
+      "invented": 0.5,
       "phases": [
-        {
-          # Every token is trained: words recur within prompts, and expecting
-          # that comes before copying into calls.
-          "examples": 18000,
-          "copying": 0.15,
-          "views": (0.1, 0.1, 0.8),
-          "prompts": 1.0,
-          "plain": False,
-          "mix": {
-            "weights": (0.65, 0.0, 0.15, 0.0, 0.2),
-            "max_tools": 1,
-            "max_calls": 2,
-          },
-          "batch_examples": 20,
-          "train": _train("constant"),
-        },
+        # First lessons: values of one word, said right after their label.
+        # Queries are trained too: words recur within them, and expecting
+        # that comes before copying into calls.
+        _phase(
+          "constant",
+          examples=24000,
+          copying=0.1,
+          documents=0.1,
+          queries=0.8,
+          plain=True,
+          weights=(0.4, 0.45, 0.0, 0.0, 0.15),
+          max_tools=2,
+          row_length=192,
+        ),
+        # The whole world.
+        _phase("constant", examples=24000, documents=0.05, queries=0.3),
+        _phase("trapezoid", examples=30000, decay_ratio=0.9),
       ],
     }
   )

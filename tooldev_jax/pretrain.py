@@ -43,11 +43,13 @@ class Phase:
     copying: share of views that only repeat words: the skill that calls need
       most and that is learned last without them.
     views: shares of adaption, generation and invocation among the others.
-    prompts: share of prompt tokens that are trained too, as pretraining
-      does. Words recur within prompts, and learning to expect that comes
-      before copying into calls.
+    documents: share of tokens before the first query that are trained too,
+      as pretraining does.
+    queries: the same of the tokens from there on. Words recur within prompts,
+      and learning to expect that comes before copying into calls.
     plain: first lessons: values of one token, told right after their label.
     mix: which cases, with how many tools.
+    row_length: tokens a row; longer views are dropped and counted.
     batch_examples: views a step.
     train: optimisation.
   """
@@ -55,9 +57,11 @@ class Phase:
   examples: int
   copying: float
   views: tuple[float, float, float]
-  prompts: float
+  documents: float
+  queries: float
   plain: bool
   mix: world.Mix
+  row_length: int
   batch_examples: int
   train: TrainConfig
 
@@ -69,7 +73,6 @@ class PretrainConfig:
   Attributes:
     vocab_size: of the tokenizer, at most.
     model: fields of config.json but for the vocabulary.
-    row_length: tokens a row; longer views are dropped and counted.
     invented: share of tools made of random words.
     phases: run in order.
     seed: of everything.
@@ -78,7 +81,6 @@ class PretrainConfig:
 
   vocab_size: int
   model: Mapping[str, Any]
-  row_length: int
   invented: float
   phases: tuple[Phase, ...]
   seed: int = 0
@@ -154,18 +156,18 @@ def phase_data(
     if view is not None:
       views.append(view)
   encoder = Encoder(
-    tokenizer, "pythonic", EncodeOptions(max_length=config.row_length)
+    tokenizer,
+    "pythonic",
+    EncodeOptions(max_length=phase.row_length, turns="all"),
   )
   encoded = encoder.encode_all(views)
   if encoded.dropped:
     logging.info("phase %d: dropped %s", index, dict(encoded.dropped))
   streams = encoded.encoded
-  if phase.prompts:
-    streams = tuple(
-      _train_on_prompt(stream, phase.prompts, rng) for stream in streams
-    )
+  if phase.documents or phase.queries:
+    streams = tuple(_train_on_prompt(stream, phase, rng) for stream in streams)
   loader = LoaderConfig(
-    row_length=config.row_length,
+    row_length=phase.row_length,
     batch_examples=phase.batch_examples,
     seed=config.seed,
   )
@@ -173,10 +175,13 @@ def phase_data(
 
 
 def _train_on_prompt(
-  stream: Encoded, share: float, rng: random.Random
+  stream: Encoded, phase: Phase, rng: random.Random
 ) -> Encoded:
   """The same stream with a random share of the prompt trained as well."""
-  chosen = [rng.random() < share for _ in stream.trained]
+  first = int(np.argmax(stream.tokens == toy_tokenizer.USER_ID))
+  shares = [phase.documents] * first
+  shares += [phase.queries] * (len(stream.tokens) - first)
+  chosen = [rng.random() < share for share in shares]
   trained = stream.trained | np.asarray(chosen)
   trained[0] = False
   return dataclasses.replace(stream, trained=trained)

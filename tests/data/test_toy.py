@@ -111,3 +111,18 @@ def test_the_same_seed_writes_the_same_bytes(folder, tmp_path):
   records.write_world(_CONFIG, records.epath.Path(tmp_path))
   for file in sorted(folder.iterdir()):
     assert (tmp_path / file.name).read_bytes() == file.read_bytes()
+
+
+def test_every_turn_of_a_conversation_is_answered_with_the_same_tools():
+  mix = world.Mix(max_turns=3)
+  earlier = 0
+  for example in world.examples(world.EndlessWorld(), "base", 100, 3, mix):
+    query = ""
+    for message in example.messages:
+      query = message.content if message.role == "user" else query
+      earlier += bool(message.calls)
+      for call in message.calls:
+        assert not checks.check_call(call, example.tools), example
+        tool = next(t for t in example.tools if t.name == call.name)
+        assert not checks.check_grounded(call, tool, query), (query, call)
+  assert earlier > 50

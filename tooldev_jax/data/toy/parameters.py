@@ -41,7 +41,7 @@ LABELLED = _by_split(
   " being {value}",
   "the {label} would be {value} | having {label} {value} | {value} for {label}",
   "choose {value} as the {label} | {label} must be {value}"
-  " | taking {value} for the {label}",
+  " | let the {label} be {value}",
   "put {value} for the {label} | {label} equal to {value}"
   " | the {label} here is {value}",
 )

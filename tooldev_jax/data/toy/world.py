@@ -51,11 +51,14 @@ class Mix:
     weights: share of each category, in the order of CATEGORIES.
     max_tools: most tools offered in one example.
     max_calls: most calls in one example.
+    max_turns: most queries in one conversation; the last is the one to
+      answer.
   """
 
   weights: tuple[float, ...] = (0.3, 0.3, 0.12, 0.12, 0.16)
   max_tools: int = 3
   max_calls: int = 2
+  max_turns: int = 1
 
 
 _DESCRIPTIONS = (
@@ -66,16 +69,21 @@ _DESCRIPTIONS = (
 )
 
 
+# Shares of tools with one, two and three parameters.
+_PARAMETER_COUNTS = (0.45, 0.35, 0.2)
+
+
 def make_tool(
   domain: domains.Domain, verb: str, thing: str, rng: random.Random
 ) -> ToyTool:
   """A tool for `verb`ing `thing`, with one to three random parameters."""
-  names = rng.sample(domain.parameters, rng.randint(1, 3))
+  count = rng.choices((1, 2, 3), _PARAMETER_COUNTS)[0]
+  names = rng.sample(domain.parameters, count)
   parameters = tuple(domain.parameter(name) for name in names)
   required = frozenset(
     p.name
     for i, p in enumerate(parameters)
-    if i == 0 or (p.default is None and rng.random() < 0.7)
+    if i == 0 or (p.default is None and rng.random() < 0.8)
   )
   name = f"{verb}_{thing.replace(' ', '_')}"
   if rng.random() < 0.15:
@@ -231,6 +239,25 @@ def _draw_call(toy: ToyTool, split: str, rng: random.Random):
   return Call(toy.tool.name, arguments), mentions
 
 
+def _ask(
+  asked: Sequence[ToyTool], split: str, rng: random.Random
+) -> tuple[str, tuple[Call, ...]]:
+  """A query for a call of each tool in turn, and those calls."""
+  calls: list[Call] = []
+  clauses: list[str] = []
+  lead = ""
+  for i, toy in enumerate(asked):
+    call, mentions = _draw_call(toy, split, rng)
+    if len(asked) == 1 and len(mentions) > 1 and rng.random() < 0.15:
+      lead = mentions.pop()
+    act = wording.action(toy.verb, toy.thing, split, rng)
+    if i and toy is asked[i - 1] and rng.random() < 0.4:
+      act = rng.choice(wording.AGAIN[split])
+    calls.append(call)
+    clauses.append(wording.clause(act, mentions, rng))
+  return wording.request(clauses, lead, split, rng), tuple(calls)
+
+
 def draw_example(
   world: EndlessWorld | FixedWorld,
   split: str,
@@ -249,28 +276,20 @@ def draw_example(
     asked = tools[: rng.randint(2, min(mix.max_calls, len(tools)))]
   else:
     asked = tools[:1]
-  calls: list[Call] = []
-  clauses: list[str] = []
-  lead = ""
-  for i, toy in enumerate(asked):
-    call, mentions = _draw_call(toy, split, rng)
-    if len(asked) == 1 and len(mentions) > 1 and rng.random() < 0.15:
-      lead = mentions.pop()
-    act = wording.action(toy.verb, toy.thing, split, rng)
-    if i and category == "parallel" and rng.random() < 0.4:
-      act = rng.choice(wording.AGAIN[split])
-    calls.append(call)
-    clauses.append(wording.clause(act, mentions, rng))
-  query = wording.request(clauses, lead, split, rng)
+  query, calls = _ask(asked, split, rng)
   if category == "irrelevance":
-    tools, calls = tools[1:], []
-  offered = [toy.tool for toy in tools]
-  rng.shuffle(offered)
+    tools, calls = tools[1:], ()
+  rng.shuffle(tools)
+  messages: list[Message] = []
+  for _ in range(rng.randint(1, mix.max_turns) - 1):
+    count = rng.randint(1, min(mix.max_calls, len(tools)))
+    earlier, answer = _ask(rng.sample(tools, count), split, rng)
+    messages += [Message("user", earlier), Message("assistant", calls=answer)]
   return Example(
     id=example_id,
-    messages=(Message("user", query),),
-    tools=tuple(offered),
-    calls=tuple(calls),
+    messages=(*messages, Message("user", query)),
+    tools=tuple(toy.tool for toy in tools),
+    calls=calls,
     provenance={
       "source": "toy",
       "split": split,

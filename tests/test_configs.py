@@ -52,6 +52,7 @@ def test_default_names_every_field_that_a_run_has():
     (lambda c: c.lora.update(rank="x"), "config.lora.rank"),
     (lambda c: c.update(loraa={}), "unknown field 'loraa'"),
     (lambda c: c.evolve.update(min_vote_share=2.0), "min_vote_share"),
+    (lambda c: c.evaluate.update(bfcl_slice=-1), "evaluate.bfcl_slice: -1"),
     (lambda c: c.encode.update(max_length=4096), "data.row_length"),
     (lambda c: c.base.update(dtype="int8"), "base.dtype"),
     (lambda c: c.data.development.update(path=""), "data.development"),

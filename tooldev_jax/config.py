@@ -133,6 +133,13 @@ class EvaluateConfig:
   bfcl_slice: int = 200
   bfcl_cases: int = 0
 
+  def __post_init__(self):
+    least = {"max_call_tokens": 1, "max_tool_tokens": 1}
+    for name in (*least, "tool_making", "bfcl_slice", "bfcl_cases"):
+      value, low = getattr(self, name), least.get(name, 0)
+      if value < low:
+        raise UserError(f"evaluate.{name}: {value}; at least {low}")
+
 
 @dataclasses.dataclass(frozen=True)
 class RunConfig:

@@ -403,7 +403,8 @@ def _lead_first(name: str, make: Callable[[], T]) -> T:
   has written.
   """
   found = make() if processes.is_lead() else None
-  processes.barrier(f"{name} made")
+  # To read and encode much data takes a while.
+  processes.barrier(f"{name} made", timeout_s=3600.0)
   return make() if found is None else found
 
 

@@ -21,6 +21,9 @@ from tooldev_jax.parallel import processes
 from tooldev_jax.sample.params import RequestOutput, SamplingParams
 from tooldev_jax.sample.sampler import Sampler
 
+# One process's part may take much longer than another's.
+_PATIENCE_S = 6 * 3600.0
+
 # (prompts that this process has done, prompts it has to do, the latest output)
 OnOutput = Callable[[int, int, RequestOutput], None]
 
@@ -84,7 +87,7 @@ def sample_to_file(
         log.append(output.to_json())
         if on_output is not None:
           on_output(len(log.rows) - 1, len(numbers[mine]), output)
-    processes.barrier(f"{path.name}: sampled")
+    processes.barrier(f"{path.name}: sampled", _PATIENCE_S)
     if processes.is_lead():
       _merge(path, logs, job, numbers)
     processes.barrier(f"{path.name}: written")

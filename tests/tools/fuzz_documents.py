@@ -1,4 +1,4 @@
-"""Fuzzes the readers of documents: importers, checks, YAML, made tools.
+"""Fuzzes what meets documents: importers, checks, views, YAML, made tools.
 
 `python -m tests.tools.fuzz_documents --count=100000` breaks good documents in
 a few places each and fails on the first error that is not a reader's own. The
@@ -7,18 +7,19 @@ seed makes a run repeatable; CI runs a shorter one.
 
 import argparse
 import collections
+import contextlib
 import copy
 import json
 import pathlib
 import random
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from tooldev_jax.data import toolparse
+from tooldev_jax.data import toolparse, views
 from tooldev_jax.tools import canonical, checks, jsontext, yamltext
 from tooldev_jax.tools.importers import import_tools
-from tooldev_jax.tools.vocabulary import Call
+from tooldev_jax.tools.vocabulary import Call, Example, Message, Tool
 
 _TREE = {
   "openapi": "3.0.3",
@@ -123,10 +124,10 @@ _ARGUMENTS: tuple[dict[str, Any], ...] = (
 )
 
 
-def broken(seed: int) -> Any:
-  """A document of `DOCUMENTS` with one to six odd places."""
+def broken(seed: int, whole: Sequence[Any] = DOCUMENTS) -> Any:
+  """One of `whole` with one to six odd places."""
   rng = random.Random(seed)
-  tree = copy.deepcopy(rng.choice(DOCUMENTS))
+  tree = copy.deepcopy(rng.choice(whole))
   for _ in range(rng.randint(1, 6)):
     places = list(_places(tree))
     holder, key = rng.choice(places)
@@ -196,8 +197,37 @@ def fuzz(count: int, seed: int) -> collections.Counter[str]:
   return outcomes
 
 
-def fuzz_yaml(count: int, seed: int) -> collections.Counter[str]:
-  """Counts how `count` mutated YAML texts ended."""
+_ALL_CHANGED = views.ViewOptions(mask_names=1.0, shuffle_definitions=1.0)
+
+
+def fuzz_schemas(count: int, seed: int) -> collections.Counter[str]:
+  """Counts how views of `count` tools with any schema at all ended."""
+  outcomes: collections.Counter[str] = collections.Counter()
+  for number in range(count):
+    schema = broken(seed + number, (_SCHEMA, {"properties": {"f": _SCHEMA}}))
+    if not isinstance(schema, dict):
+      continue
+    tool = Tool("f", "Says a.", schema)
+    for arguments in _ARGUMENTS:
+      call = Call("f", arguments)
+      message = Message("user", "Call f with a.")
+      example = Example("e", (message,), (tool,), (call,), "See `a` of f().")
+      try:
+        for options in (views.ViewOptions(), _ALL_CHANGED):
+          for kind in views.KINDS:
+            found = views.make_view(example, kind, number, options)
+            outcomes["views" if found else "none"] += 1
+        checks.check_tool(tool)
+        checks.check_call(call, [tool])
+        checks.check_grounded(call, tool, "a 3")
+        canonical.canonical_key([call], [tool])
+      except Exception as error:
+        raise AssertionError(f"seed {seed + number}: {schema!r}") from error
+  return outcomes
+
+
+def fuzz_texts(count: int, seed: int) -> collections.Counter[str]:
+  """Counts how `count` mutated texts, as YAML and as made tools, ended."""
   outcomes: collections.Counter[str] = collections.Counter()
   whole = [json.dumps(tree, indent=1) for tree in DOCUMENTS]
   whole.append("a: &x [1, 2]\nb: {<<: {c: *x}}\n? d\n: |\n  e\n--- !!str f\n")
@@ -209,6 +239,8 @@ def fuzz_yaml(count: int, seed: int) -> collections.Counter[str]:
       piece = rng.choice(("", "*x", "&x ", "<<: ", "!!int ", "- ", "? ", "\n"))
       piece = piece or chr(rng.randrange(0xD800))
       text = text[:at] + piece + text[at + rng.choice((0, 0, 1, 3)) :]
+    with contextlib.suppress(toolparse.ToolParseError):
+      toolparse.parse_tools(text)
     try:
       documents = yamltext.load_all(text)
     except yamltext.YamlTextError:
@@ -227,7 +259,11 @@ def main() -> None:
   parser.add_argument("--count", type=int, default=100_000)
   parser.add_argument("--seed", type=int, default=0)
   options = parser.parse_args()
-  for name, run in (("documents", fuzz), ("YAML texts", fuzz_yaml)):
+  for name, run in (
+    ("documents", fuzz),
+    ("schemas", fuzz_schemas),
+    ("texts", fuzz_texts),
+  ):
     outcomes = run(options.count, options.seed)
     print(f"{options.count} {name}")
     for outcome, number in outcomes.most_common():

@@ -361,3 +361,11 @@ def test_a_type_that_is_no_name_is_unknown(kind):
   tool = Tool("f", "Does it.", {"type": [kind]})
   found = [finding.reason.value for finding in check_tool(tool)]
   assert "unknown_type" in found
+
+
+def test_a_branch_that_allows_nothing_is_one_of_several():
+  schema = {"anyOf": [False, {"type": "null"}]}
+  tool = Tool("f", "F.", {"type": "object", "properties": {"a": schema}})
+  (found,) = check_call(Call("f", {"a": 3}), [tool])
+  assert found.where == "/arguments/a"
+  assert check_call(Call("f", {"a": None}), [tool]) == ()

@@ -111,3 +111,11 @@ def test_what_the_definition_offers_is_grounded():
 def test_every_single_value_is_looked_for():
   value = [{"a": ["Rome", "Oslo"]}, "Bonn"]
   assert ungrounded(value, "rome and bonn") == ["/arguments/x/0/a/1"]
+
+
+@pytest.mark.parametrize("enum", [None, 3, True, "abc", {"a": 1}])
+def test_an_enum_that_is_none_grounds_nothing(enum):
+  for schema in ({"enum": enum}, {"type": "array", "items": {"enum": enum}}):
+    tool = Tool("f", "", {"type": "object", "properties": {"a": schema}})
+    value = ["zebra"] if "items" in schema else "zebra"
+    assert check_grounded(Call("f", {"a": value}), tool, "Go.")

@@ -181,7 +181,8 @@ def _renamed_tool(
     }
   if names and isinstance(parameters.get("required"), list):
     parameters["required"] = [
-      names.get(key, key) for key in parameters["required"]
+      names.get(key, key) if isinstance(key, str) else key
+      for key in parameters["required"]
     ]
   return vocabulary.Tool(name, mask(tool.description), parameters)
 

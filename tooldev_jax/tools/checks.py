@@ -241,7 +241,9 @@ def _real_branch(error: ValidationError) -> list[ValidationError]:
   """The errors of the one branch besides null; none if there are others."""
   branches: dict[str | int, list[ValidationError]] = {}
   for inner in error.context or ():
-    branches.setdefault(inner.relative_schema_path[0], []).append(inner)
+    # The schema `false` has no path.
+    branch = (*inner.relative_schema_path, "false")[0]
+    branches.setdefault(branch, []).append(inner)
   real = [
     errors
     for errors in branches.values()

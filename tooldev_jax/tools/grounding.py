@@ -91,7 +91,7 @@ def _leaves(
   elif isinstance(value, list):
     # An enum beside a list is meant for its items.
     items = {
-      "enum": view.get("enum", []),
+      "enum": schemas.enum_of(view),
       **schemas.resolve(view.get("items"), root),
     }
     for index, item in enumerate(value):
@@ -121,7 +121,7 @@ class _Heard:
     """Whether `value` is grounded."""
     if value is None or isinstance(value, bool):
       return True
-    if value in schema.get("enum", ()) or (
+    if value in schemas.enum_of(schema) or (
       "const" in schema and value == schema["const"]
     ):
       return True

@@ -173,6 +173,12 @@ def lookup(reference: str, root: Json) -> Json:
   return here
 
 
+def enum_of(schema: Schema) -> list[Json]:
+  """The values that `schema` lists; none where it lists none."""
+  values = schema.get("enum")
+  return values if isinstance(values, list) else []
+
+
 def properties(schema: Schema) -> Mapping[str, Json]:
   """The properties of a resolved schema."""
   return _mapping(schema.get("properties"))

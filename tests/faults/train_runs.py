@@ -1,6 +1,7 @@
 """Runs of the small training, whole or killed, and what they must agree on."""
 
 import dataclasses
+import functools
 import json
 import os
 import random
@@ -8,15 +9,29 @@ import subprocess
 import sys
 from typing import Any
 
+import jax
+
 from tests.train import tiny
+from tooldev_jax.models.parameters import init_adapter
 from tooldev_jax.train.result import FitResult
 
 CONFIG = dataclasses.replace(tiny.TRAIN, checkpoint_every=2, keep=1)
 
 
 def small_fit(workdir: Any) -> FitResult:
-  """Eight steps, with a checkpoint after the second, fourth and sixth."""
-  return tiny.run_fit(workdir, data=tiny.make_data(epochs=4), config=CONFIG)
+  """Six steps, with a checkpoint after the second and the fourth."""
+  base, adapter, data = _made_once()
+  return tiny.run_fit(
+    workdir, base=base, initial=adapter, data=data, config=CONFIG
+  )
+
+
+@functools.cache
+def _made_once() -> tuple[tiny.Base, Any, Any]:
+  """Base, adapter and data: the same for every run, dear to make."""
+  base = tiny.make_base()
+  adapter = init_adapter(base.config, tiny.LORA, jax.random.key(1))
+  return base, adapter, tiny.make_data(epochs=3)
 
 
 def child(workdir: str, cache: str, kill_at: int = 0) -> dict[str, Any] | None:

@@ -209,14 +209,15 @@ def _fit_sample(config: Any) -> bool:
 
   from tooldev_jax.models.parameters import declare
   from tooldev_jax.models.transformer import Decoder
-  from tooldev_jax.parallel.sharding import SAMPLE_RULES, Partition
+  from tooldev_jax.parallel.sharding import TRAIN_RULES, Partition
   from tooldev_jax.sample.programs import Programs
   from tooldev_jax.sample.schedule import Planner
   from tooldev_jax.train import capacity
   from tooldev_jax.train.step import batch_shards
 
-  mesh = capacity.describe_topology(_TOPOLOGY.value, config.mesh)
-  partition = Partition(mesh, SAMPLE_RULES)
+  mesh = capacity.describe_topology(_TOPOLOGY.value, config.mesh, own=True)
+  # Weights lie as they are trained.
+  partition = Partition(mesh, TRAIN_RULES)
   decoder_config, shards = _decoder_config(config), batch_shards(partition)
 
   def like(collection: str, dtype: Any) -> Any:
@@ -233,9 +234,7 @@ def _fit_sample(config: Any) -> bool:
     config.sampler.prompt_buckets[-1],
     config.evolve.max_call_tokens,
   )
-  decoder = Decoder(
-    decoder_config, config.lora, jnp.bfloat16, partition=partition
-  )
+  decoder = Decoder(decoder_config, config.lora, jnp.bfloat16)
   programs = Programs(decoder, mesh, config.sampler)
   variables = {
     "params": like("params", jnp.dtype(config.base.dtype)),
@@ -249,7 +248,8 @@ def _fit_sample(config: Any) -> bool:
     ("samples' cache", running),
   ]
   print(
-    f"sample, {_TOPOLOGY.value}: {shape.slots} prompts of {shape.prompt} tokens"
+    f"sample, {_TOPOLOGY.value}: on the {mesh.size} chips of each process,"
+    f" {shape.slots} prompts of {shape.prompt} tokens"
     f" × {shape.lanes} samples of {shape.tail}; {shape.rows} prompts prefilled"
     " at once"
   )

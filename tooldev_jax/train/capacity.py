@@ -122,12 +122,16 @@ _NO_CHIPS = {
 }
 
 
-def describe_topology(name: str | None, mesh: MeshConfig) -> Mesh:
+def describe_topology(
+  name: str | None, mesh: MeshConfig, *, own: bool = False
+) -> Mesh:
   """A mesh of chips that are not there.
 
   Args:
     name: as "v5e:4x4", "v6e:8x8", "v5p:4x4x4" or "v4:4x4x4".
     mesh: axis sizes.
+    own: takes the chips of one process alone, as sampling does where there are
+      several: `mesh` then says their tensor axis.
 
   Raises:
     UserError: libtpu is missing or does not know the topology.
@@ -148,7 +152,11 @@ def describe_topology(name: str | None, mesh: MeshConfig) -> Mesh:
       " are like v5e:4x4, v6e:8x8, v5p:4x4x4 and v4:4x4x4, and"
       " requirements-tpu.txt must be installed"
     ) from error
-  return make_mesh(mesh, list(topology.devices))
+  devices = list(topology.devices)
+  if own and len({device.process_index for device in devices}) > 1:
+    devices = [device for device in devices if device.process_index == 0]
+    mesh = MeshConfig(tensor=mesh.tensor)
+  return make_mesh(mesh, devices)
 
 
 def compile_for(

@@ -146,6 +146,33 @@ def test_a_name_that_an_argument_holds_is_a_value():
   assert list(masked.calls[0].arguments.values()) == ["select user_id"]
 
 
+def test_a_parameter_that_several_tools_have_is_each_ones_own():
+  def tool(name):
+    fields = {"city": {"type": "string", "description": "See `city`."}}
+    return Tool(name, "", {"type": "object", "properties": fields})
+
+  result = Message("tool", '{"city": 1}', name="b")
+  messages = (Message("user", "Go."), result)
+  example = Example("e", messages, (tool("a"), tool("b")))
+  masked = augment.mask_names(example, 0)
+  names = []
+  for shown in masked.tools:
+    ((name, schema),) = shown.parameters["properties"].items()
+    assert schema["description"] == f"See `{name}`."
+    names.append(name)
+  assert masked.messages[1].content == f'{{"{names[1]}": 1}}'
+
+
+def test_a_blank_name_is_in_no_text():
+  fields = {"": {"type": "string"}, " ": {"description": "A b."}}
+  tool = Tool("f", "Does f.", {"type": "object", "properties": fields})
+  example = Example("e", (Message("user", "Go."),), (tool,))
+  (masked,) = augment.mask_names(example, 0).tools
+  assert masked.description == "Does f."
+  _, blank = masked.parameters["properties"].values()
+  assert blank["description"] == "A b."
+
+
 def test_two_tools_of_one_name_are_told_apart():
   first = Tool("f", "", {"type": "object", "properties": {"a": {}}})
   second = Tool("f", "", {"type": "object", "properties": {"b": {}}})

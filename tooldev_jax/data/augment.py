@@ -15,6 +15,7 @@ same as before.
 """
 
 import dataclasses
+import functools
 import random
 import re
 import string
@@ -34,7 +35,6 @@ _FREE = frozenset(
 _LETTERS = string.ascii_lowercase + string.digits
 
 _Renamed = Mapping[str, tuple[str, Mapping[str, str]]]
-_Mask = Callable[[str], str]
 
 
 def mask_names(example: vocabulary.Example, seed: int) -> vocabulary.Example:
@@ -50,7 +50,7 @@ def mask_names(example: vocabulary.Example, seed: int) -> vocabulary.Example:
     change = (_fresh(rng, "tool_", used), _parameter_names(tool, rng))
     own.append(change)
     renamed.setdefault(tool.name, change)  # of two, calls mean the first
-  mask = _text_mask(renamed, _values(example))
+  mask = _TextMask(renamed, _values(example))
   tools = tuple(
     _renamed_tool(tool, name, parameters, mask)
     for tool, (name, parameters) in zip(example.tools, own, strict=True)
@@ -59,21 +59,20 @@ def mask_names(example: vocabulary.Example, seed: int) -> vocabulary.Example:
   def calls(old: Sequence[vocabulary.Call]) -> tuple[vocabulary.Call, ...]:
     return tuple(_renamed_call(call, renamed) for call in old)
 
-  messages = tuple(
-    dataclasses.replace(
+  def changed(message: vocabulary.Message) -> vocabulary.Message:
+    name, own = renamed.get(message.name, (message.name, {}))
+    said = message.content
+    return dataclasses.replace(
       message,
-      content=(
-        message.content if message.role == "user" else mask(message.content)
-      ),
+      content=said if message.role == "user" else mask(said, own),
       calls=calls(message.calls),
-      name=renamed.get(message.name, (message.name, {}))[0],
+      name=name,
     )
-    for message in example.messages
-  )
+
   provenance = {k: v for k, v in example.provenance.items() if k != "raw"}
   return dataclasses.replace(
     example,
-    messages=messages,
+    messages=tuple(map(changed, example.messages)),
     tools=tools,
     calls=calls(example.calls),
     answer=mask(example.answer),
@@ -90,19 +89,30 @@ def _values(example: vocabulary.Example) -> str:
   return "\n".join(texts)
 
 
-def _text_mask(renamed: _Renamed, values: str) -> _Mask:
-  """Replaces names in text; see the module for which."""
-  names = {name: new for name, (new, _) in renamed.items()}
-  for _, parameters in renamed.values():
-    for name, new in parameters.items():
-      names.setdefault(name, new)
-  patterns = {name: _in_text(name, name in renamed) for name in names}
-  longest_first = sorted(names, key=lambda name: (-len(name), name))
-  masked = [n for n in longest_first if not re.search(patterns[n], values)]
-  if not masked:
-    return lambda text: text
-  pattern = re.compile("|".join(patterns[name] for name in masked))
-  return lambda text: pattern.sub(lambda match: names[match.group()], text)
+class _TextMask:
+  """Replaces names in text; see the module for which.
+
+  Args:
+    renamed: tool name to its new name and its parameters' new names.
+    values: text that may hold names as values.
+  """
+
+  def __init__(self, renamed: _Renamed, values: str):
+    self._names = {name: new for name, (new, _) in renamed.items()}
+    for _, parameters in renamed.values():
+      for name, new in parameters.items():
+        self._names.setdefault(name, new)
+    longest_first = sorted(self._names, key=lambda name: (-len(name), name))
+    patterns = (
+      _in_text(name, name in renamed) for name in longest_first if name.strip()
+    )
+    masked = [p for p in patterns if not re.search(p, values)]
+    self._pattern = re.compile("|".join(masked) or r"(?!)")
+
+  def __call__(self, text: str, own: Mapping[str, str] | None = None) -> str:
+    """`text` of the tool whose parameters are `own`, or of none."""
+    names = {**self._names, **(own or {})}
+    return self._pattern.sub(lambda match: names[match.group()], text)
 
 
 def _in_text(name: str, is_tool: bool) -> str:
@@ -172,9 +182,10 @@ def _fresh(rng: random.Random, prefix: str, used: set[str]) -> str:
 
 
 def _renamed_tool(
-  tool: vocabulary.Tool, name: str, names: Mapping[str, str], mask: _Mask
+  tool: vocabulary.Tool, name: str, names: Mapping[str, str], mask: _TextMask
 ) -> vocabulary.Tool:
-  parameters = _described(tool.parameters, mask)
+  mask_own = functools.partial(mask, own=names)
+  parameters = _described(tool.parameters, mask_own)
   if names:
     parameters["properties"] = {
       names[key]: value for key, value in parameters["properties"].items()
@@ -184,10 +195,12 @@ def _renamed_tool(
       names.get(key, key) if isinstance(key, str) else key
       for key in parameters["required"]
     ]
-  return vocabulary.Tool(name, mask(tool.description), parameters)
+  return vocabulary.Tool(name, mask_own(tool.description), parameters)
 
 
-def _described(schema: jsontext.Json, mask: _Mask) -> jsontext.Json:
+def _described(
+  schema: jsontext.Json, mask: Callable[[str], str]
+) -> jsontext.Json:
   """A copy of `schema` with the names in its descriptions replaced."""
   if not isinstance(schema, Mapping):
     return schema

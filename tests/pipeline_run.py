@@ -46,8 +46,8 @@ def get_config() -> ConfigDict:
   )
   fields.evaluate.tool_making = 2
   # One bucket of each: the time goes into compiling.
-  fields.sampler.prompt_buckets = [448]
-  fields.sampler.tail_buckets = [256]
+  fields.sampler.prompt_buckets = [fields.encode.max_length]
+  fields.sampler.tail_buckets = fields.sampler.tail_buckets[-1:]
   fields.sampler.rows = 8
   return fields
 

@@ -47,8 +47,9 @@ def test_a_run_tells_its_budget_its_speed_and_what_it_trains(finished, told):
     times[0],
   )
   assert len(times) == 6
-  for line in times[1:]:
-    assert "min to go at this speed" in line
+  assert ["min to go at this speed" in line for line in times] == [
+    False, True, True, True, False, False,
+  ]  # fmt: skip
   for what in (
     "adapt/development_invocation",
     "round_1/calls",

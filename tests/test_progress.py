@@ -21,8 +21,8 @@ def test_sampling_tells_a_line_now_and_then_and_at_the_end():
     now[0] += 1.0
     tell(done, 40, _output(3))
   assert said == [
-    "[round_1/calls] 20/40  20 samples  2.0/s  6 tok/s  ETA 0:00:20",
-    "[round_1/calls] 30/40  40 samples  2.0/s  6 tok/s  ETA 0:00:10",
+    "[round_1/calls] 21/40  22 samples  2.0/s  6 tok/s  ETA 0:00:19",
+    "[round_1/calls] 31/40  42 samples  2.0/s  6 tok/s  ETA 0:00:09",
     "[round_1/calls] 40/40  60 samples  2.0/s  6 tok/s  ETA 0:00:00",
   ]
 
@@ -62,7 +62,7 @@ def test_the_clock_adds_up_over_starts_and_foretells_by_speed(tmp_path):
   file = epath.Path(tmp_path) / "clock.json"
   parts = {"adapt": 1.0, "decompose": 3.0, "evaluate": 4.0}
   clock = progress.RunClock(file, "a machine", True)
-  assert clock.left(parts, set()) is None
+  assert clock.left(parts, set(), 0.0) is None
   with pytest.raises(KeyError), clock.timed("adapt"):
     raise KeyError("killed")
   again = progress.RunClock(file, "a machine", True)
@@ -71,9 +71,11 @@ def test_the_clock_adds_up_over_starts_and_foretells_by_speed(tmp_path):
     assert again.told().seconds["adapt"] > clock.seconds["adapt"]
   again.seconds = {"adapt": 10.0, "decompose": 50.0}
   # What is only half done tells nothing about speed.
-  assert again.left(parts, {"adapt"}) == 70.0
-  assert again.left(parts, {"adapt", "decompose"}) == 60.0
-  assert again.left(parts, set(parts)) == 0.0
+  assert again.left(parts, {"adapt"}, 0.0) == 70.0
+  assert again.left(parts, {"adapt", "decompose"}, 0.0) == 60.0
+  assert again.left(parts, set(parts), 0.0) == 0.0
+  # A budget of 40 seconds holds the first part's slowness back.
+  assert again.left(parts, {"adapt"}, 40.0) == pytest.approx(7 * 14 / 1.8)
   other = progress.RunClock(epath.Path(tmp_path) / "none.json", "", False)
   with other.timed("adapt"):
     pass

@@ -372,9 +372,9 @@ class Run:
     told = [f"time: {spent:.1f} min so far"]
     budget = self.config.budget_minutes
     left = self._minutes_left(just_done)
-    if left is not None:
+    if left:
       told.append(f"about {left:.1f} min to go at this speed")
-    elif budget:
+    elif left is None and budget:
       told.append(f"about {max(0, budget - spent):.1f} min to go by the budget")
     if budget:
       told.append(f"budget {budget:g} min on {self.config.hardware}")
@@ -387,7 +387,8 @@ class Run:
     parts = progress.plan(self.config, self.inputs.counts())
     done = {_part(s.name) for s in self.states()} | {just_done}
     done |= {stage for stage in STAGES if self._is_done(stage)}
-    left = self.clock.left(parts, done & parts.keys())
+    budget = 60 * self.config.budget_minutes
+    left = self.clock.left(parts, done & parts.keys(), budget)
     return None if left is None else left / 60
 
 

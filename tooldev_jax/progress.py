@@ -25,6 +25,7 @@ _SECONDS_BETWEEN_LINES = 10.0
 # on 2 CPU cores does 11 to 18 of the former and 13 of the latter a second.
 _FURTHER_SAMPLE = 0.25
 _ALL_OF_BFCL = 3640
+_BUDGET_WEIGHT = 0.1
 # Share of a round's queries that is expected to be kept.
 _KEPT = 0.5
 
@@ -44,11 +45,15 @@ class SamplingProgress:
     self, name: str, say: Say, clock: Callable[[], float] = time.monotonic
   ):
     self._name, self._say, self._clock = name, say, clock
-    self._start = self._said = clock()
+    self._start = clock()
+    self._said = 0.0
     self._prompts = self._samples = self._tokens = 0
 
   def __call__(self, done: int, total: int, output: RequestOutput) -> None:
     """Counts one output; says a line every ten seconds, and at the end.
+
+    The first line comes ten seconds after the first output: before it most of
+    the time went into compiling, which tells nothing of the speed.
 
     Args:
       done: prompts answered, before an interruption or since.
@@ -59,6 +64,8 @@ class SamplingProgress:
     self._samples += len(output.samples)
     self._tokens += sum(len(s.token_ids) for s in output.samples)
     now = self._clock()
+    if self._prompts == 1:
+      self._said = now
     if now - self._said < _SECONDS_BETWEEN_LINES and done < total:
       return
     self._said = now
@@ -159,17 +166,25 @@ class RunClock:
       seconds[self._part] = seconds.get(self._part, 0.0) + going
     return Clock(self.machine, self._started, _now(), seconds)
 
-  def left(self, parts: Mapping[str, float], done: set[str]) -> float | None:
+  def left(
+    self, parts: Mapping[str, float], done: set[str], budget: float
+  ) -> float | None:
     """Seconds until the end at the speed so far; None before any work.
 
     Args:
       parts: of the run, with their work; see `plan`.
       done: the parts that are complete.
+      budget: expected seconds of the whole run; 0 if not known. It weighs as
+        much as a tenth of the run: the first part alone would tell of
+        loading and compiling more than of the speed.
     """
     worked = sum(parts[part] for part in done)
     spent = sum(self.seconds.get(part, 0.0) for part in done)
     if not worked or not spent:
       return None
+    if budget:
+      worked += _BUDGET_WEIGHT * sum(parts.values())
+      spent += _BUDGET_WEIGHT * budget
     ahead = (parts[part] for part in parts.keys() - done)
     return sum(ahead) * spent / worked
 

@@ -55,6 +55,7 @@ _SECTIONS: tuple[_Section, ...] = (
       plots.vote_shares,
       run_tables.labels,
       run_tables.label_bands,
+      run_tables.diversity,
     ),
   ),
   ("Training", (run_tables.training, plots.losses)),

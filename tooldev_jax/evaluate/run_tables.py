@@ -24,7 +24,6 @@ def rounds(summary: RunSummary) -> Table | None:
   """Yield of each round."""
   if not summary.rounds:
     return None
-  meters = list(dict.fromkeys(m for r in summary.rounds for m in r.meters))
   rows = []
   for r in summary.rounds:
     mean = sum(r.vote_shares) / len(r.vote_shares) if r.vote_shares else None
@@ -37,10 +36,6 @@ def rounds(summary: RunSummary) -> Table | None:
           f"{wording.count(r.kept)} ({wording.percent(share)})",
           wording.percent(mean),
           wording.figure(r.labels.values_exact if r.labels else None),
-          *(
-            wording.number(r.meters[m]) if m in r.meters else wording.NONE
-            for m in meters
-          ),
           ("accepted" if r.accepted else "rolled back")
           + (f": {r.verdict}" if r.verdict else ""),
         ),
@@ -53,7 +48,6 @@ def rounds(summary: RunSummary) -> Table | None:
     "kept",
     "mean vote share",
     "label precision",
-    *meters,
     "decision",
   )
   return without_empty_columns(
@@ -67,6 +61,30 @@ def rounds(summary: RunSummary) -> Table | None:
       else "",
       (len(columns) - 1,),
     )
+  )
+
+
+def diversity(summary: RunSummary) -> Table | None:
+  """How varied what each round kept is."""
+  names = _in_order(r.meters for r in summary.rounds)
+  if not names:
+    return None
+  return Table(
+    "How varied the kept examples are",
+    ("round", *names),
+    tuple(
+      Row(
+        (
+          r.name,
+          *(
+            wording.number(r.meters[name]) if name in r.meters else wording.NONE
+            for name in names
+          ),
+        )
+      )
+      for r in summary.rounds
+    ),
+    "Both fall when a model narrows to the same few tools and calls.",
   )
 
 

@@ -4,7 +4,7 @@ r"""The whole loop on the embedded toy world and the shipped tiny base.
     python -m launch.run --config=configs/quickstart.py \
       --workdir=runs/quickstart
 
-What it shows: a base that was trained on other domains learns 212 tools of a
+What it shows: a base that was trained on other domains learns the tools of a
 new world from labelled examples, then improves on queries without labels.
 Hardware: 2 CPU cores, about 8 minutes when they are quiet.
 """
@@ -25,6 +25,7 @@ def get_config() -> ConfigDict:
   config.toy.queries = 800
   config.toy.development = 200
   config.toy.test = 400
+  config.toy.max_tools = 2  # as many as the tiny base tells apart
   for role in (
     "documents", "examples", "queries", "queries_gold", "development", "test"
   ):  # fmt: skip

@@ -49,7 +49,7 @@ def get_config() -> ConfigDict:
       "test": _source(),  # scored at the end
       "max_bad_share": 0.05,  # unreadable rows of a file still accepted
       "decontaminate": {  # against development, test and BFCL
-        "reasons": ["exact query", "near query"],  # or "tool name" as well
+        "reasons": ("exact query", "near query"),  # or "tool name" as well
         "near": 0.6,  # share of word trigrams that makes queries near
         "min_words": 4,  # shorter queries are not compared
         "offered_tools": False,  # names of tools that no call uses count too
@@ -75,10 +75,10 @@ def get_config() -> ConfigDict:
     "lora": {
       "rank": 16,
       "alpha": 32.0,
-      "targets": [
+      "targets": (
         "q_proj", "k_proj", "v_proj", "o_proj",
         "gate_proj", "up_proj", "down_proj",
-      ],
+      ),
       "rank_stabilised": False,
     },
     "mesh": {"data": 1, "fsdp": -1, "tensor": 1},  # -1 takes what is left
@@ -99,8 +99,8 @@ def get_config() -> ConfigDict:
     "decompose": _stage(),
     "round": _stage(),
     "sampler": {
-      "prompt_buckets": [256, 512, 1024, 2048, 4096],
-      "tail_buckets": [64, 256, 1024],
+      "prompt_buckets": (256, 512, 1024, 2048, 4096),
+      "tail_buckets": (64, 256, 1024),
       "rows": 256,  # lanes that decode together
       "prefill_tokens": 16384,
     },

@@ -31,6 +31,17 @@ def test_shipped_config_is_valid_but_for_its_paths(name):
   assert run.decompose.epochs >= 1
 
 
+@pytest.mark.parametrize("name", _RUNS)
+def test_every_field_can_be_set_by_a_flag(name):
+  """Flags can set tuples, and no lists."""
+  pending = [_load(name).to_dict()]
+  while pending:
+    for value in pending.pop().values():
+      assert not isinstance(value, list), value
+      if isinstance(value, dict):
+        pending.append(value)
+
+
 def test_tiny_base_config_is_valid():
   run = configs.from_config_dict(PretrainConfig, _load("tiny_base"))
   assert run.phases

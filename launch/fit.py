@@ -229,7 +229,7 @@ def _fit_sample(config: Any) -> bool:
     )
 
   # Votes on the longest prompts are the largest thing that is sampled.
-  shape = Planner(config.sampler, shards, whole_tails=False).shape_for(
+  shape = Planner(config.sampler, shards).shape_for(
     config.evolve.samples,
     config.sampler.prompt_buckets[-1],
     config.evolve.max_call_tokens,

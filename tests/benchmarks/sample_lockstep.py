@@ -4,7 +4,8 @@ A batch of rows, one a sample, is prefilled and then decoded together until
 the last row has ended. Each row prefills its prompt anew. It is written to be
 fair: rows are sorted by prompt length and padded to the same buckets as the
 sampler's, the cache is head-major and written in place at one column for all
-rows, the layers are unrolled, the loop runs on the device and leaves when the
+rows, the layers are unrolled over weights and caches that are kept apart (so
+nothing is copied in a step), the loop runs on the device and leaves when the
 whole batch has ended, and tokens are drawn by the sampler's own policy.
 """
 
@@ -17,6 +18,7 @@ import numpy as np
 
 from tooldev_jax.models.attention import packed_attention
 from tooldev_jax.models.transformer import Decoder
+from tooldev_jax.sample.cache import split, stack
 from tooldev_jax.sample.policy import Policy, choose
 
 
@@ -72,6 +74,13 @@ def make_lockstep(decoder: Decoder, size: int, room: int):
   `ends` [B] is the number of tokens after which each row ends.
   """
   unrolled = decoder.clone(unroll=True)
+  groups = {group.name for group in decoder.config.groups}
+
+  def by_layer(function, params):
+    return {
+      name: function(part) if name in groups else part
+      for name, part in params.items()
+    }
 
   @jax.jit
   def lockstep(variables, tokens_BxP, length_B, ends_B, key_B, policy):
@@ -87,6 +96,7 @@ def make_lockstep(decoder: Decoder, size: int, room: int):
       keys = jax.vmap(jax.random.fold_in, (0, None))(key_B, step)
       return choose(decoder.unembed(params, hidden_BxD), keys, policy)[0]
 
+    kept_params, kept_cache = by_layer(split, params), split(cache)
     out = jnp.zeros((tokens_BxP.shape[0], room), jnp.int32)
     out = out.at[:, 0].set(pick(last, 0))
 
@@ -94,18 +104,18 @@ def make_lockstep(decoder: Decoder, size: int, room: int):
       i, out, cache = carry
       token = jax.lax.dynamic_slice_in_dim(out, i, 1, axis=1)
       hidden, cache = unrolled.apply(
-        variables,
+        {"params": by_layer(stack, kept_params)},
         token,
         (length_B + i)[:, None],
         _decode_attend(length_B, i, size),
-        cache,
+        stack(cache),
       )
       new = pick(hidden[:, 0], i + 1)[:, None]
       out = jax.lax.dynamic_update_slice_in_dim(out, new, i + 1, axis=1)
-      return i + 1, out, cache
+      return i + 1, out, split(cache)
 
     going = lambda carry: carry[0] + 1 < jnp.max(ends_B)
-    return jax.lax.while_loop(going, step, (jnp.int32(0), out, cache))[1]
+    return jax.lax.while_loop(going, step, (jnp.int32(0), out, kept_cache))[1]
 
   return lockstep
 

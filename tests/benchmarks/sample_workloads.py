@@ -1,26 +1,26 @@
 """The sampler against a lockstep loop and transformers, on two workloads.
 
   python -m tests.benchmarks.sample_workloads --size=5M \\
-    --workload=invocation --out=sample_5M_invocation.json
+    --workload=invocation --growth --out=sample_5M_invocation.json
 
 *invocation*: 256 prompts with the lengths of the 400-sample file of ToolACE,
 xLAM and Hammer dialogues (mean about 750), n = 8, call-like lengths (mean 25,
 99 % under 60). *generation*: 256 prompts of about 100 tokens, n = 2, lengths
-around 400. Weights are random, so each sample's length is drawn beforehand
-from the workload's distribution and forced the same way on everyone; token
-choice is temperature 0.8, top-k 50 for all. Programs are compiled before the
-clock starts. Each contender runs `--repeats` times, taking turns, in this one
-process; the JSON has every time, and ratios of the medians.
+around 400. Weights are random, so the length of each sample is drawn
+beforehand and forced on everyone alike; token choice is temperature 0.8,
+top-k 50 for all. Programs are compiled before the clock starts.
+
+All run once, in this one process. The sampler gets all prompts; the slower
+contenders get every few of them in the order of length, so the figure that is
+compared is samples a second. Growth is measured on prompts of one bucket.
 """
 
 import dataclasses
 import json
 import os
 import platform
-import statistics
 import tempfile
 import time
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -37,24 +37,27 @@ from tooldev_jax.models.transformer import Decoder
 from tooldev_jax.parallel.mesh import MeshConfig, make_mesh
 from tooldev_jax.sample.params import SamplerConfig, SamplingParams
 from tooldev_jax.sample.sampler import Sampler
+from tooldev_jax.sample.schedule import Request, Unit
 
 _SIZE = flags.DEFINE_enum("size", "5M", ["1M", "5M", "15M"], "The model.")
 _WORKLOAD = flags.DEFINE_enum(
   "workload", "invocation", ["invocation", "generation"], "The prompts."
 )
-_PROMPTS = flags.DEFINE_integer("prompts", 256, "How many.")
-_REPEATS = flags.DEFINE_integer("repeats", 3, "Runs of each contender.")
+_PROMPTS = flags.DEFINE_integer("prompts", 256, "How many the sampler gets.")
+_OTHERS = flags.DEFINE_integer("others", 32, "How many the others get.")
 _ROWS = flags.DEFINE_integer("rows", 64, "Lanes of the sampler.")
-_BATCHES = flags.DEFINE_list(
-  "batches", ["32", "64"], "Rows that the other contenders try."
+_LOCKSTEP = flags.DEFINE_list("lockstep", ["64"], "Rows of the lockstep loop.")
+_TRANSFORMERS = flags.DEFINE_list(
+  "transformers", ["16", "64"], "Rows that transformers tries."
 )
-_ONLY = flags.DEFINE_list(
-  "only", ["sampler", "lockstep", "transformers"], "Contenders."
+_GROWTH = flags.DEFINE_integer(
+  "growth_prompts", 48, "Prompts whose number is doubled for --growth."
 )
-_GROWTH = flags.DEFINE_bool("growth", False, "Also 2 x prompts and 4 x n.")
+_GROW = flags.DEFINE_bool("growth", False, "Also 2 x prompts and 4 x n.")
 _OUT = flags.DEFINE_string("out", "", "Where the JSON goes; prints if empty.")
 
 VOCAB = 4096
+STOP = 2
 # width, layers, heads, kv heads, MLP width
 SIZES = {
   "1M": (128, 4, 4, 4, 384),
@@ -70,29 +73,37 @@ PROMPT_QUANTILES = [
 
 @dataclasses.dataclass(frozen=True)
 class Workload:
-  """What is sampled; new tokens are lognormal with this mean and spread."""
+  """What is sampled; new tokens are lognormal with this mean and spread.
+
+  `buckets` are the prompts' for all contenders, `config` is the sampler's.
+  """
 
   n: int
   prompt_quantiles: list[int]
   new_mean: float
   new_sigma: float
   max_new_tokens: int
-  prompt_buckets: tuple[int, ...]
-  tail_buckets: tuple[int, ...]
+  expected_new_tokens: int
+  buckets: tuple[int, ...]
+  config: SamplerConfig
 
-  def ends(self, normal: Any, module: Any = np) -> Any:
-    """Lengths for standard normal draws."""
+  def ends(self, prompts: int, n: int) -> np.ndarray:
+    """The length of each sample, int32[prompts, n]."""
+    normal = np.random.default_rng(1).normal(size=(1024, 64))[:prompts, :n]
     middle = np.log(self.new_mean) - self.new_sigma**2 / 2
-    ends = module.exp(middle + self.new_sigma * normal)
-    return module.clip(module.round(ends), 1, self.max_new_tokens)
+    ends = np.round(np.exp(middle + self.new_sigma * normal))
+    return np.clip(ends, 1, self.max_new_tokens).astype(np.int32)
 
 
 WORKLOADS = {
   "invocation": Workload(
-    8, PROMPT_QUANTILES, 25, 0.41, 96, (576, 768, 1024, 2304), (96,)
+    *(8, PROMPT_QUANTILES, 25, 0.41, 96, 96, (576, 768, 1024, 2304)),
+    SamplerConfig((576, 768, 1024, 2304), (96,)),
   ),
+  # One sample in eight is longer than 512 and goes on in a longer cache.
   "generation": Workload(
-    2, list(range(80, 122, 2)), 400, 0.25, 768, (128,), (768,)
+    *(2, list(range(80, 122, 2)), 400, 0.25, 768, 512, (128,)),
+    SamplerConfig((128, 640), (256, 512)),
   ),
 }
 
@@ -109,37 +120,45 @@ def make_prompts(workload: Workload, count: int) -> list[list[int]]:
 class SamplerRun:
   """The sampler, with a hook that ends each sample at its drawn length."""
 
-  name = "sampler"
-
   def __init__(self, decoder, params, workload):
-    def end(lanes, logits):
-      # A sample's key decides its length, whatever slot it sits in.
-      share = (lanes.key[..., 0] >> 8).astype(jnp.float32) * 2.0**-24
-      normal = jax.scipy.special.ndtri(jnp.clip(share, 1e-6, 1 - 1e-6))
-      last = lanes.count + 1 >= workload.ends(normal, jnp)
-      stop = jnp.where(jnp.arange(logits.shape[-1]) == 2, 1e9, -1e9)
-      never = logits.at[..., 2].set(-1e9)
-      return jnp.where(last[..., None], stop, never)
+    self.name, self.params, self.workload = "sampler", params, workload
+    table = jnp.asarray(workload.ends(1024, 64))
 
-    config = SamplerConfig(
-      prompt_buckets=workload.prompt_buckets,
-      tail_buckets=workload.tail_buckets,
-      rows=_ROWS.value,
-    )
+    def end(lanes, logits):
+      ends = table[lanes.index[:, None], lanes.number]
+      last = lanes.count + 1 >= ends
+      return logits.at[..., STOP].set(jnp.where(last, 1e9, -1e9))
+
+    config = dataclasses.replace(workload.config, rows=_ROWS.value)
     mesh = make_mesh(MeshConfig(), jax.devices()[:1])
     self.sampler = Sampler(decoder, None, mesh, config, logits_fn=end)
-    self.params, self.workload = params, workload
 
-  def __call__(self, prompts, n) -> dict[str, Any]:
-    """Samples everything; returns the stats."""
-    settings = SamplingParams(
+  def _settings(self, n: int) -> SamplingParams:
+    return SamplingParams(
       n=n,
       temperature=0.8,
       top_k=50,
       max_new_tokens=self.workload.max_new_tokens,
-      stop_token_ids=(2,),
+      expected_new_tokens=self.workload.expected_new_tokens,
+      stop_token_ids=(STOP,),
     )
-    self.sampler.generate(self.params, prompts, settings)
+
+  def compile(self, prompts, n) -> None:
+    """Compiles what these prompts may need, continued samples included."""
+    planner, shapes = self.sampler.planner, set()
+    for prompt in prompts:
+      request = Request(0, tuple(prompt), self._settings(n), (STOP,))
+      first = planner.shape(planner.units(request)[0])
+      shapes.add(first)
+      if first.tail < self.workload.max_new_tokens:
+        done = (0,) * first.tail
+        shapes.add(planner.shape(Unit(request, (0,), 1, done)))
+    for shape in sorted(shapes):
+      self.sampler.programs.get(shape, {"params": self.params})
+
+  def __call__(self, prompts, n) -> dict[str, Any]:
+    """Samples everything; returns the stats."""
+    self.sampler.generate(self.params, prompts, self._settings(n))
     return self.sampler.stats.to_json()
 
 
@@ -152,26 +171,36 @@ class LockstepRun:
     self.workload, self.batch = workload, batch
     self.programs = {
       size: make_lockstep(decoder, size, workload.max_new_tokens)
-      for size in workload.prompt_buckets
+      for size in workload.buckets
     }
 
+  def compile(self, prompts, n) -> None:
+    """Runs one short row of every bucket."""
+    del prompts, n
+    for size in self.workload.buckets:
+      self._run([([1] * size, 1)])
+
   def __call__(self, prompts, n) -> dict[str, Any]:
-    rng = np.random.default_rng(1)
-    ends = self.workload.ends(rng.normal(size=(len(prompts), n))).astype(int)
-    rows = [
-      (prompt, int(end))
-      for prompt, row in zip(prompts, ends, strict=True)
-      for end in row
-    ]
-    tokens = run_lockstep(
+    ends = self.workload.ends(len(prompts), n)
+    return {
+      "new_tokens": self._run(
+        [
+          (prompt, int(end))
+          for prompt, row in zip(prompts, ends, strict=True)
+          for end in row
+        ]
+      )
+    }
+
+  def _run(self, rows) -> int:
+    return run_lockstep(
       self.programs,
       self.variables,
       rows,
       self.batch,
-      self.workload.prompt_buckets,
+      self.workload.buckets,
       SamplingParams(temperature=0.8, top_k=50),
     )
-    return {"new_tokens": tokens}
 
 
 class TransformersRun:
@@ -183,29 +212,30 @@ class TransformersRun:
 
     torch.set_num_threads(os.cpu_count() or 1)
     self.name = f"transformers, {batch} rows"
-    self.torch, self.transformers = torch, transformers
-    self.workload, self.batch = workload, batch
+    self.torch, self.workload, self.batch = torch, workload, batch
     with tempfile.TemporaryDirectory() as folder:
       save_model(params, decoder.config, folder)
       self.model = transformers.AutoModelForCausalLM.from_pretrained(
         folder, dtype=torch.float32
       ).eval()
 
+  def compile(self, prompts, n) -> None:
+    """Nothing is compiled; the first call is as fast as the others."""
+
   def __call__(self, prompts, n) -> dict[str, Any]:
-    torch, rng = self.torch, np.random.default_rng(1)
-    ordered = sorted(prompts, key=len)
+    torch = self.torch
+    ends = self.workload.ends(len(prompts), n)
+    ordered = sorted(zip(prompts, ends, strict=True), key=lambda x: len(x[0]))
     per = max(1, self.batch // n)
-    tokens = 0
     for start in range(0, len(ordered), per):
       part = ordered[start : start + per]
-      size = max(map(len, part))
+      size = max(len(prompt) for prompt, _ in part)
       ids = torch.zeros((len(part), size), dtype=torch.long)
       mask = torch.zeros_like(ids)
-      for row, prompt in enumerate(part):
+      for row, (prompt, _) in enumerate(part):
         ids[row, size - len(prompt) :] = torch.tensor(prompt)
         mask[row, size - len(prompt) :] = 1
-      ends = self.workload.ends(rng.normal(size=len(part) * n)).astype(int)
-      tokens += int(ends.sum())
+      lengths = torch.tensor(np.concatenate([row for _, row in part]))
       with torch.inference_mode():
         self.model.generate(
           ids,
@@ -216,109 +246,124 @@ class TransformersRun:
           top_p=1.0,
           num_return_sequences=n,
           max_new_tokens=self.workload.max_new_tokens,
-          eos_token_id=2,
+          eos_token_id=STOP,
           pad_token_id=0,
-          logits_processor=[self._end(size, torch.tensor(ends))],
+          logits_processor=[self._end(size, lengths)],
         )
-    return {"new_tokens": tokens}
+    return {"new_tokens": int(ends.sum())}
 
   def _end(self, size, ends):
     """Ends each row at its drawn length, as the sampler's hook does."""
 
     def process(input_ids, scores):
       last = input_ids.shape[1] - size + 1 >= ends
-      scores[:, 2] = -1e9
-      scores[last] = -1e9
-      scores[last, 2] = 1e9
+      scores[:, STOP] = self.torch.where(last, 1e9, -1e9)
       return scores
 
     return process
 
 
-def measure(run: Callable, prompts, n) -> dict[str, Any]:
+def measure(run, prompts, n) -> dict[str, Any]:
   """One timed run."""
-  start = time.perf_counter()
+  start, cpu = time.perf_counter(), time.process_time()
   stats = run(prompts, n)
   seconds = time.perf_counter() - start
+  print(f"{run.name}: {len(prompts)} prompts, {seconds:.1f} s", flush=True)
   return {
+    "prompts": len(prompts),
+    "n": n,
     "seconds": seconds,
+    "cpu_seconds": time.process_time() - cpu,
     "samples_per_s": len(prompts) * n / seconds,
     "new_tokens_per_s": stats["new_tokens"] / seconds,
     "stats": stats,
   }
 
 
-def main(_) -> None:
+def ratios(results: dict[str, dict[str, Any]], of: str) -> dict[str, float]:
+  """Samples per second of the sampler, over the best of each other kind."""
+  rate = {
+    name: result["prompts"] * result["n"] / result[of]
+    for name, result in results.items()
+  }
+  kinds = {name: name.split(",")[0] for name in rate if name != "sampler"}
+  return {
+    kind: rate["sampler"] / max(rate[n] for n in kinds if kinds[n] == kind)
+    for kind in dict.fromkeys(kinds.values())
+  }
+
+
+def grow(run, workload, prompts) -> dict[str, float]:
+  """Time for twice the prompts and for four times n, over the plain time."""
+  largest = workload.buckets[min(1, len(workload.buckets) - 1)]
+  smallest = workload.buckets[0] if len(workload.buckets) > 1 else 0
+  fitting = [p for p in prompts if smallest < len(p) <= largest]
+  few = (fitting * 2)[: _GROWTH.value]
+  run.compile(few, 4 * workload.n)
+  plain = measure(run, few, workload.n)["seconds"]
+  return {
+    "prompts": len(few),
+    "twice_the_prompts": measure(run, few * 2, workload.n)["seconds"] / plain,
+    "four_times_n": measure(run, few, 4 * workload.n)["seconds"] / plain,
+  }
+
+
+def _decoder() -> Decoder:
   width, layers, heads, kv_heads, mlp = SIZES[_SIZE.value]
-  config = DecoderConfig.from_hf(
-    {
-      "model_type": "llama",
-      "architectures": ["LlamaForCausalLM"],
-      "vocab_size": VOCAB,
-      "hidden_size": width,
-      "intermediate_size": mlp,
-      "num_hidden_layers": layers,
-      "num_attention_heads": heads,
-      "num_key_value_heads": kv_heads,
-      "max_position_embeddings": 4096,
-      "tie_word_embeddings": True,
-    }
+  return Decoder(
+    DecoderConfig.from_hf(
+      {
+        "model_type": "llama",
+        "architectures": ["LlamaForCausalLM"],
+        "vocab_size": VOCAB,
+        "hidden_size": width,
+        "intermediate_size": mlp,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "num_key_value_heads": kv_heads,
+        "max_position_embeddings": 4096,
+        "tie_word_embeddings": True,
+      }
+    )
   )
-  decoder = Decoder(config)
-  params = init_params(config, jax.random.key(0))
+
+
+def main(_) -> None:
+  decoder = _decoder()
+  params = init_params(decoder.config, jax.random.key(0))
   workload = WORKLOADS[_WORKLOAD.value]
   prompts = make_prompts(workload, _PROMPTS.value)
-  batches = [int(batch) for batch in _BATCHES.value]
-  kinds = {"lockstep": LockstepRun, "transformers": TransformersRun}
-  runs = [SamplerRun(decoder, params, workload)]
-  for kind, make in kinds.items():
-    if kind in _ONLY.value:
-      runs += [make(decoder, params, workload, batch) for batch in batches]
-  results: dict[str, list] = {run.name: [] for run in runs}
-  for run in runs:
-    run(prompts[:: max(1, len(prompts) // 64)], workload.n)  # compile
-  for _ in range(_REPEATS.value):
-    for run in runs:
-      results[run.name].append(measure(run, prompts, workload.n))
-      print(run.name, f"{results[run.name][-1]['seconds']:.1f} s", flush=True)
-  rate = {
-    name: statistics.median(r["samples_per_s"] for r in rows)
-    for name, rows in results.items()
-  }
+  some = make_prompts(workload, min(_OTHERS.value, len(prompts)))
+  sampler = SamplerRun(decoder, params, workload)
+  others = [
+    *(LockstepRun(decoder, params, workload, int(b)) for b in _LOCKSTEP.value),
+    *(
+      TransformersRun(decoder, params, workload, int(b))
+      for b in _TRANSFORMERS.value
+    ),
+  ]
+  results = {}
+  for run, given in [(sampler, prompts), *((run, some) for run in others)]:
+    run.compile(given, workload.n)
+    results[run.name] = measure(run, given, workload.n)
   report = {
     "machine": f"{platform.processor() or platform.machine()},"
     f" {os.cpu_count()} cores, {jax.devices()[0].device_kind}",
     "load_average": os.getloadavg()[0],
     "size": _SIZE.value,
     "workload": _WORKLOAD.value,
-    "prompts": len(prompts),
-    "n": workload.n,
-    "samples_per_s": rate,
-    "ratio": {
-      kind: rate["sampler"]
-      / max(r for name, r in rate.items() if name.startswith(kind))
-      for kind in kinds
-      if kind in _ONLY.value
-    },
+    "compared": "samples a second; the sampler on all prompts, the others on"
+    " as many as their `prompts` say, spread over the same lengths",
+    "ratio": ratios(results, "seconds"),
+    # Where other programs take turns on the cores, this is the fairer one.
+    "ratio_by_cpu_seconds": ratios(results, "cpu_seconds"),
     "runs": results,
   }
-  if _GROWTH.value:
-    report["growth"] = _growth(runs[0], prompts, workload)
+  if _GROW.value:
+    report["growth"] = grow(sampler, workload, prompts)
   if _OUT.value:
     storage.write_json(_OUT.value, report)
-  shown = {k: v for k, v in report.items() if k != "runs"}
-  print(json.dumps(shown | {"stats": results["sampler"][-1]}, indent=2))
-
-
-def _growth(run, prompts, workload) -> dict[str, float]:
-  """Time for twice the prompts and for four times n, over the plain time."""
-  more = make_prompts(workload, 2 * len(prompts))
-  run(prompts[:64], 4 * workload.n)  # compile
-  plain = measure(run, prompts, workload.n)["seconds"]
-  return {
-    "twice_the_prompts": measure(run, more, workload.n)["seconds"] / plain,
-    "four_times_n": measure(run, prompts, 4 * workload.n)["seconds"] / plain,
-  }
+  print(json.dumps(report, indent=2))
 
 
 if __name__ == "__main__":

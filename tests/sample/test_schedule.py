@@ -1,7 +1,5 @@
 """Bookkeeping: shapes, slots, stop strings and what is refused."""
 
-import collections
-
 import pytest
 
 from tooldev_jax.errors import UserError
@@ -14,9 +12,9 @@ from tooldev_jax.sample.params import (
 from tooldev_jax.sample.schedule import (
   Planner,
   Request,
-  Slots,
   find_stop,
   finish,
+  seats,
 )
 
 CONFIG = SamplerConfig(
@@ -29,15 +27,15 @@ CONFIG = SamplerConfig(
 
 
 def request(size: int = 5, stop_ids: tuple[int, ...] = (), **settings):
-  return Request(0, 7, tuple(range(size)), SamplingParams(**settings), stop_ids)
+  return Request(7, tuple(range(size)), SamplingParams(**settings), stop_ids)
 
 
 def spell(ids) -> str:
   return "".join(chr(97 + i) for i in ids)
 
 
-def planner(shards: int = 1, whole_tails: bool = False) -> Planner:
-  return Planner(CONFIG, shards, whole_tails)
+def planner(shards: int = 1) -> Planner:
+  return Planner(CONFIG, shards)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +50,7 @@ def test_samples_are_spread_evenly_over_as_few_slots_as_hold_them(n, lanes):
 
 @pytest.mark.parametrize("shards", [1, 2, 8])
 def test_slots_and_rows_divide_over_the_devices(shards):
-  shape = planner(shards).make_shape(lanes=3, prompt=16, tail=4)
+  shape = planner(shards).shape_for(n=3, prompt=16, new=4)
   assert shape.slots % shards == 0
   assert shape.rows % shards == 0
   assert 0 < shape.rows <= shape.slots
@@ -62,44 +60,33 @@ def test_tail_follows_the_hint_and_then_grows():
   plan = planner()
   (unit,) = plan.units(request(max_new_tokens=12, expected_new_tokens=3))
   assert plan.shape(unit).tail == 4
-  after = unit.continued(0, [1, 2, 3, 4], [0.0] * 4)
+  after = finish(unit, 0, [1, 2, 3, 4], [0.0] * 4, spell)
   assert (plan.shape(after).tail, plan.shape(after).lanes) == (8, 1)
   assert after.tokens == (*range(5), 1, 2, 3, 4)
-  assert after.remaining == 8
+  assert plan.shape(after).record >= len(after.done) + 8
 
 
-def test_a_row_is_seated_in_its_own_shard():
-  plan = planner(shards=2)
-  units = collections.deque(
-    plan.units(request(max_new_tokens=4))[0] for _ in range(40)
-  )
-  shape = plan.shape(units[0])
-  slots = Slots(shape, shards=2)
-  while seated := slots.seat(units):
-    for row, slot, unit in seated:
-      assert row // (shape.rows // 2) == slot // (shape.slots // 2)
-      assert slots.owner[slot] is unit
-  assert len(units) == 40 - shape.slots
-  assert slots.busy and slots.room == 0
+def test_a_row_is_seated_in_an_empty_slot_of_its_own_shard():
+  taken = planner().units(request(max_new_tokens=4))[0]
+  owners = [taken, None, None, None, None, taken, taken, None]
+  assert seats(owners, rows=4, shards=2) == [(0, 1), (1, 2), (2, 4), (3, 7)]
+  assert seats(owners, rows=2, shards=2) == [(0, 1), (1, 4)]
+  assert seats(owners, rows=2, shards=1) == [(0, 1), (1, 2)]
+  assert seats([taken] * 8, rows=4, shards=2) == []
 
 
 @pytest.mark.parametrize(
   "broken, words",
   [
     ({"size": 0}, "prompt 7 is empty"),
-    ({"size": 33}, "prompt 7 has 33 tokens.* 32"),
-    ({"size": 30, "max_new_tokens": 20}, "outgrows its cache"),
+    ({"size": 33}, "prompt 7 has 33 tokens; with 0 of .* 32"),
+    ({"size": 30, "max_new_tokens": 20}, "with 8 of up to 20 .* outgrows"),
     ({"stop_ids": tuple(range(9))}, "9 stop tokens"),
   ],
 )
 def test_what_does_not_fit_is_named(broken, words):
   with pytest.raises(UserError, match=words):
     planner().units(request(**broken))
-
-
-def test_a_hook_needs_the_whole_tail():
-  with pytest.raises(UserError, match="outgrows its cache"):
-    planner(whole_tails=True).units(request(max_new_tokens=9))
 
 
 @pytest.mark.parametrize(
@@ -121,10 +108,20 @@ def test_settings_that_make_no_sense_are_named(field, value):
     SamplingParams(**{field: value})
 
 
-@pytest.mark.parametrize("field", ["prompt_buckets", "tail_buckets"])
-def test_buckets_ascend(field):
+@pytest.mark.parametrize(
+  "field, value",
+  [
+    ("prompt_buckets", (8, 4)),
+    ("tail_buckets", ()),
+    ("tail_buckets", (0, 4)),
+    ("rows", 0),
+    ("chunk", 0),
+    ("ahead", -1),
+  ],
+)
+def test_shapes_that_make_no_sense_are_named(field, value):
   with pytest.raises(UserError, match=field):
-    SamplerConfig(**{field: (8, 4)})
+    SamplerConfig(**{field: value})
 
 
 def test_stop_strings_end_at_the_first_token_that_completes_one():

@@ -41,8 +41,8 @@ def bytes_on_a_chip(tree) -> int:
   )
 
 
-def test_8b_with_8_samples_fits_eight_v5e_chips():
-  mesh = capacity.describe_topology("v5e:2x4", MeshConfig(fsdp=1, tensor=8))
+def test_8b_with_8_samples_fits_sixteen_v5e_chips():
+  mesh = capacity.describe_topology("v5e:4x4", MeshConfig(fsdp=2, tensor=8))
   partition = Partition(mesh, SAMPLE_RULES)
   config = DecoderConfig.from_hf(LLAMA_8B)
   declared = declare(config)["params"]
@@ -58,7 +58,7 @@ def test_8b_with_8_samples_fits_eight_v5e_chips():
   programs = Programs(
     Decoder(config, dtype=jnp.bfloat16, partition=partition), mesh, settings
   )
-  planner = Planner(settings, programs.shards, whole_tails=False)
+  planner = Planner(settings, programs.shards)
   shape = planner.shape_for(n=8, prompt=900, new=64)
   assert (shape.lanes, shape.prompt, shape.tail) == (8, 1024, 64)
   prompt, running = programs.abstract_state(shape, variables)

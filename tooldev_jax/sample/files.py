@@ -7,7 +7,6 @@ times leaves the same bytes as one that was not, and so do several processes
 that each sample their part of the prompts.
 """
 
-import dataclasses
 import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import jax
 from etils import epath
 
-from tooldev_jax import storage
+from tooldev_jax import records, storage
 from tooldev_jax.errors import UserError
 from tooldev_jax.parallel import processes
 from tooldev_jax.sample.params import RequestOutput, SamplingParams
@@ -131,18 +130,7 @@ def _check(rows: list[dict], job: dict, path: epath.Path) -> list[dict]:
   return rows[1:]
 
 
-def _digest(
-  prompts: Sequence[Sequence[int]],
-  sampling: Sequence[SamplingParams],
-  numbers: Sequence[int],
-  source: str,
-) -> str:
-  text = storage.dumps(
-    [
-      [list(map(int, prompt)) for prompt in prompts],
-      [dataclasses.asdict(settings) for settings in sampling],
-      [int(number) for number in numbers],
-      source,
-    ]
-  )
-  return hashlib.sha256(text.encode()).hexdigest()
+def _digest(prompts, sampling, numbers, source: str) -> str:
+  tokens = [list(map(int, prompt)) for prompt in prompts]
+  job = records.to_json([tokens, sampling, list(map(int, numbers)), source])
+  return hashlib.sha256(storage.dumps(job).encode()).hexdigest()

@@ -1,10 +1,11 @@
 """What a caller asks of the sampler, and what comes back."""
 
 import dataclasses
-from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from tooldev_jax import records
 from tooldev_jax.errors import UserError
 
 
@@ -44,26 +45,21 @@ class SamplingParams:
   ignore_eos: bool = False
 
   def __post_init__(self):
-    for name, good, allowed in (
-      ("n", self.n >= 1, "1 or more"),
-      ("temperature", 0 <= self.temperature < np.inf, "0 or more"),
-      ("top_p", 0 < self.top_p <= 1, "above 0, at most 1"),
-      ("top_k", self.top_k >= 0, "0 (all) or more"),
-      ("min_p", 0 <= self.min_p <= 1, "from 0 to 1"),
-      ("max_new_tokens", self.max_new_tokens >= 1, "1 or more"),
-      ("expected_new_tokens", self.expected_new_tokens >= 0, "0 or more"),
-      ("stop", _texts(self.stop), "a sequence of non-empty strings"),
-      ("seed", 0 <= self.seed < 2**32, "from 0 to 2**32 - 1"),
-    ):
-      if not good:
-        found = getattr(self, name)
-        raise UserError(f"SamplingParams.{name} is {found!r}; it is {allowed}.")
-
-
-def _texts(stop: Sequence[str]) -> bool:
-  return not isinstance(stop, str) and all(
-    isinstance(text, str) and text for text in stop
-  )
+    texts = not isinstance(self.stop, str) and all(
+      isinstance(text, str) and text for text in self.stop
+    )
+    _require(
+      self,
+      n=(self.n >= 1, "1 or more"),
+      temperature=(0 <= self.temperature < np.inf, "0 or more"),
+      top_p=(0 < self.top_p <= 1, "above 0, at most 1"),
+      top_k=(self.top_k >= 0, "0 (all) or more"),
+      min_p=(0 <= self.min_p <= 1, "from 0 to 1"),
+      max_new_tokens=(self.max_new_tokens >= 1, "1 or more"),
+      expected_new_tokens=(self.expected_new_tokens >= 0, "0 or more"),
+      stop=(texts, "a sequence of non-empty strings"),
+      seed=(0 <= self.seed < 2**32, "from 0 to 2**32 - 1"),
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,15 +78,14 @@ class SamplerConfig:
       takes several slots.
     prefill_tokens: the most prompt tokens that are prefilled at once, unless
       one prompt has more.
-    chunk: decode steps between two looks by the host (a habit).
-    ahead: chunks that are dispatched before the last one's flags are read;
-      -1 is 0 on CPU, where the host's gap costs less than the overrun, and 1
-      elsewhere (a habit).
+    max_stop_ids: the most stop tokens a prompt may have, the model's included.
     unroll: whether decoding unrolls the layers; None does so on CPU only,
       where it takes a fifth off a step (4 layers, 64 lanes: 11.0 against
       14.0 ms of CPU time) for a fifth more time to compile.
-    max_stop_ids: the most stop tokens a prompt may have, the model's included.
-    peak_flops: of one device, for the MFU; 0 looks the device up.
+    chunk: decode steps between two looks by the host (a habit).
+    ahead: chunks that are dispatched before the last one's flags are read (a
+      habit); None is 0 on CPU, where the host's gap costs less than the
+      overrun, and 1 elsewhere.
   """
 
   prompt_buckets: tuple[int, ...] = (128, 256, 512, 1024, 2048, 4096)
@@ -98,33 +93,35 @@ class SamplerConfig:
   rows: int = 64
   max_lanes: int = 16
   prefill_tokens: int = 4096
-  chunk: int = 16
-  ahead: int = -1
-  unroll: bool | None = None
   max_stop_ids: int = 8
-  peak_flops: float = 0.0
+  unroll: bool | None = None
+  chunk: int = 16
+  ahead: int | None = None
 
   def __post_init__(self):
     for name in ("prompt_buckets", "tail_buckets"):
-      buckets = getattr(self, name)
-      if not buckets or list(buckets) != sorted({b for b in buckets if b > 0}):
-        raise UserError(
-          f"SamplerConfig.{name} is {buckets!r}; it is one or more positive"
-          " lengths, ascending."
-        )
-    for name, least in (
-      ("rows", 1),
-      ("max_lanes", 1),
-      ("prefill_tokens", 1),
-      ("chunk", 1),
-      ("ahead", -1),
-      ("max_stop_ids", 1),
+      sizes = getattr(self, name)
+      good = sizes and list(sizes) == sorted({x for x in sizes if x > 0})
+      _require(self, **{name: (good, "one or more lengths above 0, ascending")})
+    for name in (
+      "rows",
+      "max_lanes",
+      "prefill_tokens",
+      "max_stop_ids",
+      "chunk",
     ):
-      if getattr(self, name) < least:
-        raise UserError(
-          f"SamplerConfig.{name} is {getattr(self, name)}; it is {least} or"
-          " more."
-        )
+      _require(self, **{name: (getattr(self, name) >= 1, "1 or more")})
+    _require(self, ahead=((self.ahead or 0) >= 0, "0 or more, or None"))
+
+
+def _require(settings: Any, **rules: tuple[Any, str]) -> None:
+  """Refuses a field that breaks its rule: (is it good, what is allowed)."""
+  for name, (good, allowed) in rules.items():
+    if not good:
+      raise UserError(
+        f"{type(settings).__name__}.{name} is {getattr(settings, name)!r}; it"
+        f" is {allowed}."
+      )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,24 +156,11 @@ class RequestOutput:
   prompt_len: int
   samples: tuple[Sample, ...]
 
-  def to_json(self) -> dict:
+  def to_json(self) -> dict[str, Any]:
     """A JSON object that `from_json` reads back without loss."""
-    return dataclasses.asdict(self)
+    return records.to_json(self)
 
   @classmethod
-  def from_json(cls, row: dict) -> "RequestOutput":
+  def from_json(cls, row: dict[str, Any]) -> "RequestOutput":
     """The output that `to_json` wrote."""
-    samples = tuple(
-      Sample(
-        token_ids=tuple(sample["token_ids"]),
-        text=sample["text"],
-        finish_reason=sample["finish_reason"],
-        logprobs=_tuple_or_none(sample["logprobs"]),
-      )
-      for sample in row["samples"]
-    )
-    return cls(row["index"], row["prompt_len"], samples)
-
-
-def _tuple_or_none(values: Sequence[float] | None) -> tuple[float, ...] | None:
-  return None if values is None else tuple(values)
+    return records.from_json(cls, row)

@@ -8,9 +8,8 @@ whole or drop it whole: tokens that tie with the last one kept are kept too.
 Shapes: B rows, V vocabulary.
 """
 
-import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,14 +21,14 @@ from tooldev_jax.sample.params import SamplingParams
 # or nowhere while a program is lowered for it.
 Array = Any
 
+Measure = Callable[[jax.Array], jax.Array]  # weights [B, V] -> [B]
+
 # Tokens are drawn in two steps, first a block of this many, then one of them.
 BLOCK = 128
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class Policy:
-  """The settings of B rows, as arrays [B]."""
+class Policy(NamedTuple):
+  """The settings of B rows, as arrays float32[B]."""
 
   temperature: Array
   top_p: Array
@@ -39,15 +38,8 @@ class Policy:
   @classmethod
   def of(cls, sampling: Sequence[SamplingParams]) -> "Policy":
     """Stacks the settings of several prompts, as numpy arrays."""
-    column = lambda name, dtype: np.array(
-      [getattr(s, name) for s in sampling], dtype
-    )
-    return cls(
-      temperature=column("temperature", np.float32),
-      top_p=column("top_p", np.float32),
-      top_k=column("top_k", np.int32),
-      min_p=column("min_p", np.float32),
-    )
+    column = lambda name: [getattr(settings, name) for settings in sampling]
+    return cls(*(np.array(column(name), np.float32) for name in cls._fields))
 
 
 def choose(
@@ -79,14 +71,56 @@ def keep_likely(logits_BxV: jax.Array, policy: Policy) -> jax.Array:
   temperature = jnp.where(policy.temperature > 0, policy.temperature, 1.0)
   below_top = logits_BxV - jnp.max(logits_BxV, axis=-1, keepdims=True)
   weights = jnp.exp(below_top / temperature[:, None])
-  weights = jax.lax.cond(
-    jnp.any(policy.top_k > 0), _top_k, lambda w, _: w, weights, policy.top_k
+
+  weights = _keep_largest(
+    weights,
+    policy.top_k > 0,
+    lambda w: jnp.sum(w > 0, axis=-1).astype(jnp.float32),
+    lambda _: policy.top_k,
   )
-  weights = jax.lax.cond(
-    jnp.any(policy.top_p < 1), _top_p, lambda w, _: w, weights, policy.top_p
+  mass = lambda w: jnp.sum(w, axis=-1)
+  weights = _keep_largest(
+    weights, policy.top_p < 1, mass, lambda w: policy.top_p * mass(w)
   )
   # The likeliest token has weight 1, so min-p is a plain threshold.
   return jnp.where(weights >= policy.min_p[:, None], weights, 0.0)
+
+
+def _keep_largest(
+  weights_BxV: jax.Array,
+  wanted_B: jax.Array,
+  measure: Measure,
+  goal: Measure,
+) -> jax.Array:
+  """In wanted rows, zeroes all but the fewest largest weights that suffice.
+
+  Those suffice whose `measure` [B] reaches `goal` [B] of all weights; where
+  none do, all are kept. A binary search for the threshold over the bits of the
+  weights, which order as integers since no weight is negative: exact, without
+  a sort. It ends early in rows that hit their goal, and is skipped where no
+  row wants it.
+  """
+  bits = jax.lax.bitcast_convert_type(weights_BxV, jnp.int32)
+
+  def search(_):
+    goal_B = jnp.where(wanted_B, goal(weights_BxV), jnp.inf)
+
+    def narrow(bounds):
+      low, high = bounds  # `low` suffices, `high` does not
+      middle = low + (high - low) // 2
+      size = measure(jnp.where(bits >= middle[:, None], weights_BxV, 0.0))
+      low = jnp.where(size >= goal_B, middle, low)
+      high = jnp.where(size >= goal_B, high, middle)
+      return low, jnp.where(size == goal_B, middle + 1, high)
+
+    top = jnp.max(bits, axis=-1)
+    bounds = jnp.zeros_like(top), jnp.where(wanted_B, top + 1, 1)
+    unsettled = lambda bounds: jnp.any(bounds[1] - bounds[0] > 1)
+    return jax.lax.while_loop(unsettled, narrow, bounds)[0]
+
+  nothing = lambda _: jnp.zeros(weights_BxV.shape[:1], jnp.int32)
+  low = jax.lax.cond(jnp.any(wanted_B), search, nothing, None)
+  return jnp.where(bits >= low[:, None], weights_BxV, 0.0)
 
 
 def uniforms(key_B: jax.Array) -> jax.Array:
@@ -123,49 +157,3 @@ def _invert(weights_BxN: jax.Array, uniform_B: jax.Array) -> jax.Array:
   cumulative = jnp.cumsum(weights_BxN, axis=-1)
   target = uniform_B[:, None] * cumulative[:, -1:]
   return jnp.sum(cumulative <= target, axis=-1)
-
-
-def _top_k(weights_BxV: jax.Array, top_k_B: jax.Array) -> jax.Array:
-  """Keeps each row's k largest weights, and what ties with the k-th."""
-  vocab = weights_BxV.shape[-1]
-  k = jnp.where(top_k_B > 0, jnp.minimum(top_k_B, vocab), vocab)
-  count = lambda kept: jnp.sum(kept, axis=-1)
-  return _keep_largest(weights_BxV, lambda kept: count(kept) >= k)
-
-
-def _top_p(weights_BxV: jax.Array, top_p_B: jax.Array) -> jax.Array:
-  """Keeps the fewest largest weights that hold `top_p` of the mass."""
-  mass = lambda kept: jnp.sum(jnp.where(kept, weights_BxV, 0.0), axis=-1)
-  enough = top_p_B * jnp.sum(weights_BxV, axis=-1)
-  # Every weight is kept at 1: rounding of the sum must not drop the smallest.
-  return _keep_largest(
-    weights_BxV, lambda kept: mass(kept) >= enough, top_p_B >= 1
-  )
-
-
-def _keep_largest(
-  weights_BxV: jax.Array,
-  enough: Callable[[jax.Array], jax.Array],
-  keep_all_B: jax.Array | bool = False,
-) -> jax.Array:
-  """Zeroes all but the weights above the highest threshold that is `enough`.
-
-  A binary search over the bits of the weights, which order as integers since
-  no weight is negative: exact, without a sort.
-  """
-  bits = jax.lax.bitcast_convert_type(weights_BxV, jnp.int32)
-  top = jnp.max(bits, axis=-1)
-
-  def narrow(bounds):
-    low, high = bounds  # `low` is enough, `high` is not
-    middle = low + (high - low) // 2
-    good = enough(bits >= middle[:, None])
-    return jnp.where(good, middle, low), jnp.where(good, high, middle)
-
-  low, _ = jax.lax.while_loop(
-    lambda bounds: jnp.any(bounds[1] - bounds[0] > 1),
-    narrow,
-    (jnp.zeros_like(top), top + 1),
-  )
-  low = jnp.where(keep_all_B, 0, low)
-  return jnp.where(bits >= low[:, None], weights_BxV, 0.0)

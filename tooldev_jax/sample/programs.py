@@ -4,27 +4,25 @@ Both are compiled ahead of time, once per `Shape`, and kept. Prefill writes the
 prompts' keys and samples each lane's first token; decode runs up to K steps
 and leaves early when enough slots have finished.
 
-Dimensions: N slots, R lanes of a slot, A prefilled rows ("arrivals"), P prompt
-bucket, S tail bucket, V vocabulary, X stop tokens.
+Dimensions: N slots, R lanes of a slot, A prefilled rows, P prompt bucket, T
+recorded tokens of a sample, V vocabulary, X stop tokens.
 """
 
-import dataclasses
-import math
 import time
 from collections.abc import Callable
 from concurrent import futures
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh
 
 from tooldev_jax.models.attention import packed_attention
 from tooldev_jax.models.transformer import Decoder
 from tooldev_jax.parallel.sharding import SAMPLE_RULES, Partition
 from tooldev_jax.sample import cache as segments
-from tooldev_jax.sample.params import SamplerConfig
+from tooldev_jax.sample.params import SamplerConfig, SamplingParams
 from tooldev_jax.sample.policy import Array, Policy, choose
 from tooldev_jax.sample.schedule import Shape
 
@@ -34,85 +32,61 @@ KEYS = "threefry2x32"
 LogitsFn = Callable[["Lanes", jax.Array], jax.Array]
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class Lanes:
+class Lanes(NamedTuple):
   """All that a decode step needs beside keys and values.
 
   Per slot: `prompt_len` [N]; `policy`; `stop_ids` [N, X], filled up with -1;
-  `limit` [N], tokens after which a lane ends; `first` [N], how many tokens
-  the samples had before this unit.
-  Per lane: `key` [N, R, 2], which the draws of a sample are folded from;
-  `count` and `done` [N, R]; `tokens` and `logprobs` [N, R, S], of which the
-  first `count` are set.
+  `seed` and `index` [N], and per lane `number` [N, R], that make the keys;
+  `first` [N], how many tokens the samples had before this unit, and `limit`
+  [N], how many they have when it ends at the latest.
+  Per lane: `count` and `done` [N, R]; `tokens` and `logprobs` [N, R, T], of
+  which the first `count` are set.
   """
 
   prompt_len: Array
   policy: Policy
   stop_ids: Array
-  limit: Array
+  seed: Array
+  index: Array
+  number: Array
   first: Array
-  key: Array
+  limit: Array
   count: Array
   done: Array
   tokens: Array
   logprobs: Array
 
   @classmethod
-  def empty(cls, slots: int, lanes: int, tail: int, stop_ids: int) -> "Lanes":
+  def empty(cls, slots: int, shape: Shape, stop_ids: int) -> "Lanes":
     """Numpy arrays for `slots` slots in which nothing runs."""
-    lane = (slots, lanes)
+    lane = (slots, shape.lanes)
     return cls(
       prompt_len=np.ones(slots, np.int32),
-      policy=Policy(
-        temperature=np.ones(slots, np.float32),
-        top_p=np.ones(slots, np.float32),
-        top_k=np.zeros(slots, np.int32),
-        min_p=np.zeros(slots, np.float32),
-      ),
+      policy=Policy.of([SamplingParams()] * slots),
       stop_ids=np.full((slots, stop_ids), -1, np.int32),
-      limit=np.zeros(slots, np.int32),
+      seed=np.zeros(slots, np.uint32),
+      index=np.zeros(slots, np.uint32),
+      number=np.zeros(lane, np.uint32),
       first=np.zeros(slots, np.int32),
-      key=np.zeros((*lane, 2), np.uint32),
+      limit=np.zeros(slots, np.int32),
       count=np.zeros(lane, np.int32),
       done=np.ones(lane, bool),
-      tokens=np.zeros((*lane, tail), np.int32),
-      logprobs=np.zeros((*lane, tail), np.float32),
+      tokens=np.zeros((*lane, shape.record), np.int32),
+      logprobs=np.zeros((*lane, shape.record), np.float32),
     )
 
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class Arrivals:
-  """A batch of prompts to prefill.
-
-  `lanes` is their state, `done` for lanes that stay empty; `tokens` [A, P] is
-  padded on the right; `slot` [A] is where each goes, N or more for a row that
-  is padding; `seed` [A], `index` [A] (the prompt's i) and `number` [A, R] (the
-  samples' j) make the keys.
-  """
-
-  lanes: Lanes
-  tokens: Array
-  slot: Array
-  seed: Array
-  index: Array
-  number: Array
-
   def keys(self) -> jax.Array:
-    """fold_in(fold_in(key(seed), i), j) for each lane, as data [A, R, 2]."""
+    """fold_in(fold_in(key(seed), i), j) of each lane, [N x R]."""
 
     def key(seed, index, number):
       root = jax.random.key(seed, impl=KEYS)
       return jax.random.fold_in(jax.random.fold_in(root, index), number)
 
     lanes = jax.vmap(jax.vmap(key, (None, None, 0)))
-    return jax.random.key_data(lanes(self.seed, self.index, self.number))
+    return lanes(self.seed, self.index, self.number).reshape(-1)
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class Running:
+class Running(NamedTuple):
   """The state that decoding updates in place.
 
   `fresh` is the latest token's keys and values, one column of `tail`. Each
@@ -125,64 +99,26 @@ class Running:
   lanes: Lanes
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class Control:
-  """What the host says to a chunk.
+class Compiled(NamedTuple):
+  """The programs of one shape, as `Programs.lower` says, and their state."""
 
-  `kill` [N, R] marks lanes that the host has ended. The chunk ends after
-  `steps` steps, or when `leave` more slots have finished than at its start.
-  """
-
-  kill: Array
-  leave: Array
-  steps: Array
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
-class Report:
-  """What the host reads after a chunk; copies, so the state can be reused."""
-
-  done: Array
-  count: Array
-  tokens: Array
-  logprobs: Array
-  steps: Array
-  lane_steps: Array
-
-
-@dataclasses.dataclass(frozen=True)
-class Compiled:
-  """The programs of one shape, and what their arguments look like.
-
-  See `Programs.lower` for the signatures.
-  """
-
+  shape: Shape
   prefill: Any
   decode: Any
-  arrivals: Arrivals
   prompt: Any
   running: Running
-  control: Control
 
   def empty(self) -> tuple[Any, Running]:
     """A state in which nothing runs: the prompts' segments and the rest."""
     zeros = lambda x: jnp.zeros(x.shape, x.dtype, device=x.sharding)
-    slots, lanes, tail = self.running.lanes.tokens.shape
-    stop_ids = self.running.lanes.stop_ids.shape[1]
+    like = self.running.lanes
+    lanes = Lanes.empty(self.shape.slots, self.shape, like.stop_ids.shape[1])
+    put = lambda x, like: jax.device_put(x, like.sharding)
     return jax.tree.map(zeros, self.prompt), Running(
       tail=jax.tree.map(zeros, self.running.tail),
       fresh=jax.tree.map(zeros, self.running.fresh),
-      lanes=place(
-        Lanes.empty(slots, lanes, tail, stop_ids), self.running.lanes
-      ),
+      lanes=jax.tree.map(put, lanes, like),
     )
-
-
-def place(tree: Any, like: Any) -> Any:
-  """Puts numpy arrays where `like`'s abstract arrays live."""
-  return jax.tree.map(lambda x, y: jax.device_put(x, y.sharding), tree, like)
 
 
 class Programs:
@@ -200,97 +136,72 @@ class Programs:
     config: SamplerConfig,
     logits_fn: LogitsFn | None = None,
   ):
-    unroll = config.unroll
-    if unroll is None:
-      unroll = mesh.devices.flat[0].platform == "cpu"
+    self.unroll = config.unroll
+    if self.unroll is None:
+      self.unroll = mesh.devices.flat[0].platform == "cpu"
     if mesh.size > 1 and decoder.partition is None:
       decoder = decoder.clone(partition=Partition(mesh, SAMPLE_RULES))
     rules = decoder.partition.rules if decoder.partition else SAMPLE_RULES
     self.decoder = decoder
-    self.decode_decoder = decoder.clone(unroll=unroll)
-    self.unroll = unroll
+    self.decode_decoder = decoder.clone(unroll=self.unroll)
     self.partition = Partition(mesh, rules)
-    self.shards = shard_count(self.partition)
+    self.shards = self.partition.ways("batch")
     self.config = config
     self.logits_fn = logits_fn
     self.compiles = 0
     self.compile_s = 0.0
-    self._compiled: dict[Any, Any] = {}
+    self._compiled: dict[Any, Compiled] = {}
 
-  def get(self, shape: Shape, variables: Any) -> "Compiled":
+  def get(self, shape: Shape, variables: Any) -> Compiled:
     """The programs for this shape and for variables like these."""
-    key = (
-      shape,
-      jax.tree.structure(variables),
-      tuple(
-        (x.shape, x.dtype, getattr(x, "sharding", None))
-        for x in jax.tree.leaves(variables)
-      ),
-    )
+    like = lambda x: (x.shape, x.dtype, getattr(x, "sharding", None))
+    leaves, structure = jax.tree.flatten(variables)
+    key = (shape, structure, tuple(map(like, leaves)))
     if key not in self._compiled:
       start = time.perf_counter()
-      prompt, running = self.abstract_state(shape, variables)
-      lowered = self._lower(shape, variables, prompt, running)
+      lowered = self.lower(shape, variables)
       # The two compile side by side: XLA lets go of the interpreter's lock.
       with futures.ThreadPoolExecutor(len(lowered)) as pool:
         prefill, decode = pool.map(lambda x: x.compile(), lowered)
-      arrivals, control = self.arrivals(shape), self.control(shape)
-      self._compiled[key] = Compiled(
-        prefill, decode, arrivals, prompt, running, control
-      )
+      prompt, running = self.abstract_state(shape, variables)
+      self._compiled[key] = Compiled(shape, prefill, decode, prompt, running)
       self.compile_s += time.perf_counter() - start
-      self.compiles += 2
+      self.compiles += len(lowered)
     return self._compiled[key]
 
   def lower(self, shape: Shape, variables: Any) -> tuple[Any, Any]:
     """Prefill and decode, lowered for abstract or concrete variables.
 
-    prefill(variables, prompt, lanes, arrivals) -> (prompt, lanes)
-    decode(variables, prompt, running, control) -> (running, report)
+    prefill(variables, prompt, lanes, arrivals, tokens [A, P], slot [A])
+      -> (prompt, lanes): seats the arrivals, `Lanes` of A rows, each in its
+      slot; N or more for a row that is padding.
+    decode(variables, prompt, running, kill [N, R], leave, steps)
+      -> (running, report): marks killed lanes as done, then takes `steps`
+      steps, or fewer once `leave` more slots have finished. The report is for
+      the host: `steps` taken, live `lane_steps` in them, and copies of the
+      lanes' `done`, `count`, `tokens` and `logprobs`.
     """
-    return self._lower(shape, variables, *self.abstract_state(shape, variables))
-
-  def _lower(self, shape: Shape, variables, prompt, running: Running):
+    prompt, running = self.abstract_state(shape, variables)
     shardings = lambda tree: jax.tree.map(lambda x: x.sharding, tree)
     prefill = jax.jit(
       self._prefill,
       donate_argnums=(1, 2),
       out_shardings=shardings((prompt, running.lanes)),
-    ).lower(variables, prompt, running.lanes, self.arrivals(shape))
-    whole = self.partition.sharding()
-    report = Report(*(whole,) * len(dataclasses.fields(Report)))
+    ).lower(variables, prompt, running.lanes, *self._arrivals(shape))
+    kill = np.zeros((shape.slots, shape.lanes), bool)
+    number = self._like(np.int32(0), ())
     decode = jax.jit(
       self._decode,
       donate_argnums=(2,),
-      out_shardings=(shardings(running), report),
-    ).lower(variables, prompt, running, self.control(shape))
+      out_shardings=(shardings(running), self.partition.sharding()),
+    ).lower(variables, prompt, running, self._like(kill), number, number)
     return prefill, decode
-
-  def arrivals(self, shape: Shape) -> Arrivals:
-    """The abstract batch of a prefill."""
-    rows = np.zeros(shape.rows, np.uint32)
-    batch = Arrivals(
-      lanes=self._lanes(shape, shape.rows),
-      tokens=np.zeros((shape.rows, shape.prompt), np.int32),
-      slot=rows.astype(np.int32),
-      seed=rows,
-      index=rows,
-      number=np.zeros((shape.rows, shape.lanes), np.uint32),
-    )
-    return jax.tree.map(lambda x: self._like(x, ("batch",)), batch)
-
-  def control(self, shape: Shape) -> Control:
-    """The abstract words of the host."""
-    kill = np.zeros((shape.slots, shape.lanes), bool)
-    number = self._like(np.zeros((), np.int32), ())
-    return Control(self._like(kill, ("batch",)), leave=number, steps=number)
 
   def abstract_state(self, shape: Shape, variables: Any) -> tuple[Any, Running]:
     """Shapes, dtypes and shardings of the state: the prompts' and the rest."""
-    unplaced = jax.tree.map(_abstract, variables)
 
-    def state(variables, arrivals):
-      _, prompt = self._run_prompts(variables, arrivals)
+    def state(variables, arrivals, tokens):
+      _, prompt = self._run_prompts(variables, arrivals.prompt_len, tokens)
       prompt = jax.tree.map(
         lambda x: jnp.zeros((x.shape[0], shape.slots, *x.shape[2:]), x.dtype),
         prompt,
@@ -299,15 +210,30 @@ class Programs:
       fresh = segments.empty_tail(prompt, shape.lanes, 1)
       return tuple(map(self._keep, (prompt, tail, fresh)))
 
+    unplaced = lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype)
+    *arrivals, _ = self._arrivals(shape)
     axes = (*(() if self.unroll else ("blocks",)), "batch", "act_kv_heads")
-    prompt, tail, fresh = jax.tree.map(
-      lambda x: self._like(x, axes),
-      jax.eval_shape(state, unplaced, self.arrivals(shape)),
+    prompt, tail, fresh = self._like(
+      jax.eval_shape(state, *jax.tree.map(unplaced, (variables, *arrivals))),
+      axes,
     )
-    lanes = jax.tree.map(
-      lambda x: self._like(x, ("batch",)), self._lanes(shape, shape.slots)
+    lanes = Lanes.empty(shape.slots, shape, self.config.max_stop_ids)
+    return prompt, Running(tail, fresh, self._like(lanes))
+
+  def _arrivals(self, shape: Shape) -> tuple[Lanes, Any, Any]:
+    """The abstract batch of a prefill: lanes, tokens, slots."""
+    lanes = Lanes.empty(shape.rows, shape, self.config.max_stop_ids)
+    tokens = np.zeros((shape.rows, shape.prompt), np.int32)
+    return self._like((lanes, tokens, np.zeros(shape.rows, np.int32)))
+
+  def _like(self, tree: Any, axes: tuple[str, ...] = ("batch",)) -> Any:
+    """Abstract arrays like these, whose first axes have these names."""
+    return jax.tree.map(
+      lambda x: jax.ShapeDtypeStruct(
+        x.shape, x.dtype, sharding=self.partition.sharding(axes)
+      ),
+      tree,
     )
-    return prompt, Running(tail, fresh, lanes)
 
   def _keep(self, stacked: Any) -> Any:
     """How caches are kept: split where the layers are unrolled."""
@@ -328,57 +254,36 @@ class Programs:
       for collection, tree in variables.items()
     }
 
-  def _lanes(self, shape: Shape, slots: int) -> Lanes:
-    stop_ids = self.config.max_stop_ids
-    return Lanes.empty(slots, shape.lanes, shape.tail, stop_ids)
-
-  def _like(self, x: Any, axes: tuple[str, ...]) -> jax.ShapeDtypeStruct:
-    spec = self.partition.rules.spec(axes)
-    fits = [
-      part if size % self._ways(part) == 0 else None
-      for size, part in zip(x.shape, spec, strict=False)
-    ]
-    sharding = NamedSharding(self.partition.mesh, PartitionSpec(*fits))
-    return jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding)
-
-  def _ways(self, part: Any) -> int:
-    names = (part,) if isinstance(part, str) else part or ()
-    return int(np.prod([self.partition.mesh.shape[name] for name in names]))
-
-  def _run_prompts(self, variables, arrivals: Arrivals):
+  def _run_prompts(self, variables, length_A, tokens_AxP):
     """Hidden states [A, P, D] and the prompts' segments."""
-    rows, size = arrivals.tokens.shape
-    position = jnp.broadcast_to(jnp.arange(size), (rows, size))
-    length = arrivals.lanes.prompt_len
-    inside = (position < length[:, None]).astype(jnp.int32)
-    causal = packed_attention(inside)
-    attend = segments.prefill_attention(length, causal)
-    return self.decoder.apply(variables, arrivals.tokens, position, attend)
+    position = jnp.broadcast_to(
+      jnp.arange(tokens_AxP.shape[1]), tokens_AxP.shape
+    )
+    inside = (position < length_A[:, None]).astype(jnp.int32)
+    causal = packed_attention(inside, partition=self.partition)
+    attend = segments.prefill_attention(length_A, causal)
+    return self.decoder.apply(variables, tokens_AxP, position, attend)
 
-  def _prefill(self, variables, prompt, lanes: Lanes, arrivals: Arrivals):
-    hidden_AxPxD, new = self._run_prompts(variables, arrivals)
-    last = (arrivals.lanes.prompt_len - 1)[:, None, None]
+  def _prefill(self, variables, prompt, lanes, arrivals, tokens_AxP, slot_A):
+    length_A = arrivals.prompt_len
+    hidden_AxPxD, new = self._run_prompts(variables, length_A, tokens_AxP)
+    last = (length_A - 1)[:, None, None]
     hidden_AxD = jnp.take_along_axis(hidden_AxPxD, last, axis=1)[:, 0]
     logits_AxV = self.decoder.unembed(variables["params"], hidden_AxD)
-    fresh = dataclasses.replace(arrivals.lanes, key=arrivals.keys())
     logits_AxRxV = jnp.broadcast_to(
-      logits_AxV[:, None], (*fresh.count.shape, logits_AxV.shape[-1])
+      logits_AxV[:, None], (*arrivals.count.shape, logits_AxV.shape[-1])
     )
-    fresh = self._advance(fresh, logits_AxRxV)
+    arrivals = self._advance(arrivals, arrivals.keys(), logits_AxRxV)
 
-    axis = 0 if self.unroll else 1
-    prompt = jax.tree.map(
-      lambda old, new: self._seat(old, new, arrivals.slot, axis),
-      prompt,
-      self._keep(new),
-    )
-    lanes = jax.tree.map(
-      lambda old, new: self._seat(old, new, arrivals.slot, axis=0), lanes, fresh
-    )
-    return prompt, lanes
+    def seat(axis, olds, news):
+      put = lambda old, new: self._seat(old, new, slot_A, axis)
+      return jax.tree.map(put, olds, news)
+
+    prompt = seat(0 if self.unroll else 1, prompt, self._keep(new))
+    return prompt, seat(0, lanes, arrivals)
 
   def _seat(self, old, new, slot_A, axis: int):
-    """Puts the arrivals' rows of `new` into their slots of `old`.
+    """Puts the rows of `new` into their slots of `old`.
 
     The host seats a row in a slot of the same shard of the batch, so each
     device writes its own rows and none has to see another's.
@@ -395,46 +300,43 @@ class Programs:
     write_all = jax.vmap(write, in_axes=(axis, axis, 0), out_axes=axis)
     return write_all(olds, news, slots - first[:, None]).reshape(old.shape)
 
-  def _decode(self, variables, prompt, running: Running, control: Control):
+  def _decode(self, variables, prompt, running, kill_NxR, leave, steps):
     variables = self._by_layer(self._keep, variables)
     lanes = running.lanes
-    lanes = dataclasses.replace(lanes, done=lanes.done | control.kill)
+    lanes = lanes._replace(done=lanes.done | kill_NxR)
+    keys = lanes.keys()
     finished = lambda lanes: jnp.sum(jnp.all(lanes.done, axis=1))
-    at_start = finished(lanes)
+    enough = jnp.minimum(finished(lanes) + leave, lanes.done.shape[0])
 
     def more(carry):
-      steps, _, running = carry
-      new = finished(running.lanes) - at_start
-      alive = ~jnp.all(running.lanes.done)
-      return (steps < control.steps) & alive & (new < control.leave)
+      taken, _, running = carry
+      return (taken < steps) & (finished(running.lanes) < enough)
 
     def step(carry):
-      steps, lane_steps, running = carry
-      live = jnp.sum(~running.lanes.done)
-      return (
-        steps + 1,
-        lane_steps + live,
-        self._step(variables, prompt, running),
-      )
+      taken, lane_steps, running = carry
+      lane_steps += jnp.sum(~running.lanes.done)
+      running = self._step(variables, prompt, running, keys)
+      return taken + 1, lane_steps, running
 
     zero = jnp.int32(0)
-    start = (zero, zero, dataclasses.replace(running, lanes=lanes))
-    steps, lane_steps, running = jax.lax.while_loop(more, step, start)
+    start = (zero, zero, running._replace(lanes=lanes))
+    taken, lane_steps, running = jax.lax.while_loop(more, step, start)
     lanes = running.lanes
-    report = Report(
-      lanes.done, lanes.count, lanes.tokens, lanes.logprobs, steps, lane_steps
-    )
+    report = {"steps": taken, "lane_steps": lane_steps}
+    for name in ("done", "count", "tokens", "logprobs"):
+      report[name] = getattr(lanes, name)
     return running, report
 
-  def _step(self, variables, prompt, running: Running) -> Running:
+  def _step(self, variables, prompt, running: Running, keys) -> Running:
     """One token for every lane; all arguments as they are kept."""
     lanes = running.lanes
     # Prefill has sampled the first token, which is yet to be fed. The lanes
     # of a slot that are not done are all equally far.
-    age_N = jnp.maximum(jnp.max(lanes.count, axis=1) - 1, 0)
-    token_NxR = jnp.take_along_axis(lanes.tokens, age_N[:, None, None], axis=2)[
-      ..., 0
-    ]
+    last_N = jnp.maximum(jnp.max(lanes.count, axis=1) - 1, lanes.first)
+    age_N = last_N - lanes.first
+    token_NxR = jnp.take_along_axis(
+      lanes.tokens, last_N[:, None, None], axis=2
+    )[..., 0]
     position_NxR = jnp.broadcast_to(
       (lanes.prompt_len + age_N)[:, None], token_NxR.shape
     )
@@ -450,27 +352,18 @@ class Programs:
     )
     logits_BxV = self.decoder.unembed(variables["params"], hidden_Bx1xD[:, 0])
     logits_NxRxV = logits_BxV.reshape(*token_NxR.shape, -1)
-    return Running(
-      tail=tail,
-      fresh=self._keep(fresh),
-      lanes=self._advance(lanes, logits_NxRxV),
-    )
+    lanes = self._advance(lanes, keys, logits_NxRxV)
+    return Running(tail=tail, fresh=self._keep(fresh), lanes=lanes)
 
-  def _advance(self, lanes: Lanes, logits_NxRxV: jax.Array) -> Lanes:
+  def _advance(self, lanes: Lanes, keys, logits_NxRxV: jax.Array) -> Lanes:
     """Samples every lane's next token and files it in those not done."""
     if self.logits_fn is not None:
       logits_NxRxV = self.logits_fn(lanes, logits_NxRxV)
     slots, width = lanes.count.shape
-    number = lanes.first[:, None] + lanes.count
-    keys = jax.vmap(jax.random.fold_in)(
-      jax.random.wrap_key_data(lanes.key.reshape(-1, 2), impl=KEYS),
-      number.reshape(-1),
-    )
-    per_lane = lambda x: jnp.repeat(x, width, axis=0)
     token, logprob = choose(
       logits_NxRxV.reshape(slots * width, -1),
-      keys,
-      jax.tree.map(per_lane, lanes.policy),
+      jax.vmap(jax.random.fold_in)(keys, lanes.count.reshape(-1)),
+      jax.tree.map(lambda x: jnp.repeat(x, width, axis=0), lanes.policy),
     )
     token, logprob = (x.reshape(slots, width) for x in (token, logprob))
     live = ~lanes.done
@@ -480,21 +373,9 @@ class Programs:
     count = lanes.count + live
     stopped = jnp.any(token[..., None] == lanes.stop_ids[:, None, :], axis=-1)
     ended = stopped | (count >= lanes.limit[:, None])
-    return dataclasses.replace(
-      lanes,
+    return lanes._replace(
       count=count,
       done=lanes.done | ended,
       tokens=jnp.where(here, token[..., None], lanes.tokens),
       logprobs=jnp.where(here, logprob[..., None], lanes.logprobs),
     )
-
-
-def shard_count(partition: Partition) -> int:
-  """Ways that the batch is split over the mesh."""
-  batch = partition.sharding(("batch",)).spec[0]
-  axes = (batch,) if isinstance(batch, str) else batch or ()
-  return math.prod(partition.mesh.shape[axis] for axis in axes)
-
-
-def _abstract(x: Any) -> jax.ShapeDtypeStruct:
-  return jax.ShapeDtypeStruct(x.shape, x.dtype)

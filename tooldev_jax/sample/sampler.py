@@ -14,13 +14,13 @@ The key of a token is `fold_in(fold_in(fold_in(key(seed), i), j), token)`.
 """
 
 import collections
-import dataclasses
 import time
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Protocol
 
 import jax
 import numpy as np
+from absl import logging
 from jax.sharding import Mesh
 
 from tooldev_jax.errors import UserError
@@ -32,24 +32,20 @@ from tooldev_jax.sample.params import (
 )
 from tooldev_jax.sample.policy import Policy
 from tooldev_jax.sample.programs import (
-  Arrivals,
   Compiled,
-  Control,
   Lanes,
   LogitsFn,
   Programs,
-  Report,
-  place,
 )
 from tooldev_jax.sample.schedule import (
   Planner,
   Request,
   Shape,
-  Slots,
   Unit,
   finish,
+  seats,
 )
-from tooldev_jax.sample.stats import SampleStats, peak_flops, useful_flops
+from tooldev_jax.sample.stats import SampleStats, peak_flops
 
 Queues = dict[Shape, collections.deque[Unit]]
 
@@ -80,7 +76,7 @@ class Sampler:
     config: shapes and habits.
     logits_fn: a pure function (lanes, logits [slots, lanes, vocabulary]) ->
       logits that is applied before sampling, as for constrained decoding;
-      `lanes.tokens[..., :lanes.count]` is what each lane has so far.
+      `lanes.tokens[..., :lanes.count]` is what each sample has so far.
 
   Attributes:
     stats: what the latest call has cost so far.
@@ -99,13 +95,13 @@ class Sampler:
     self.tokenizer = tokenizer
     self.stats = SampleStats()
     self.programs = Programs(decoder, mesh, self.config, logits_fn)
-    shards = self.programs.shards
-    self._planner = Planner(self.config, shards, logits_fn is not None)
-    self._ahead = self.config.ahead
+    self.planner = Planner(self.config, self.programs.shards)
     device = mesh.devices.flat[0]
-    if self._ahead < 0:
-      self._ahead = 0 if device.platform == "cpu" else 1
-    self._peak = mesh.size * (self.config.peak_flops or peak_flops(device))
+    ahead = self.config.ahead
+    if ahead is None:
+      ahead = 0 if device.platform == "cpu" else 1
+    self.ahead = ahead
+    self._peak_flops = mesh.size * peak_flops(device)
 
   def generate(
     self,
@@ -131,13 +127,13 @@ class Sampler:
       UserError: a prompt that is empty or does not fit the cache, or settings
         that make no sense; nothing has been sampled then.
     """
-    place_of = {
-      i: place for place, i in enumerate(_indices(indices, len(prompts)))
+    outputs = {
+      output.index: output
+      for output in self.stream(
+        params, prompts, sampling, adapter=adapter, indices=indices
+      )
     }
-    outputs = self.stream(
-      params, prompts, sampling, adapter=adapter, indices=indices
-    )
-    return sorted(outputs, key=lambda output: place_of[output.index])
+    return [outputs[i] for i in _indices(indices, len(prompts))]
 
   def stream(
     self,
@@ -156,7 +152,7 @@ class Sampler:
       skip: indices that are not sampled, since an earlier run has finished
         them.
     """
-    requests = self._requests(prompts, sampling, indices, frozenset(skip))
+    requests = self._requests(prompts, sampling, indices)
     variables = {"params": params}
     if adapter is not None:
       if self.decoder.lora is None:
@@ -164,12 +160,12 @@ class Sampler:
       variables["lora"] = adapter
     queues: Queues = collections.defaultdict(collections.deque)
     for request in requests:
-      for unit in self._planner.units(request):
-        queues[self._planner.shape(unit)].append(unit)
+      if request.index not in skip:
+        for unit in self.planner.units(request):
+          queues[self.planner.shape(unit)].append(unit)
     return self._run(queues, variables)
 
-  def _requests(self, prompts, sampling, indices, skip) -> list[Request]:
-    numbers = _indices(indices, len(prompts))
+  def _requests(self, prompts, sampling, indices) -> list[Request]:
     if isinstance(sampling, SamplingParams):
       sampling = [sampling] * len(prompts)
     if len(sampling) != len(prompts):
@@ -179,26 +175,22 @@ class Sampler:
       )
     own = () if self.tokenizer is None else self.tokenizer.stop_token_ids
     requests = []
-    for place_, (index, prompt, settings) in enumerate(
-      zip(numbers, prompts, sampling, strict=True)
+    for index, prompt, settings in zip(
+      _indices(indices, len(prompts)), prompts, sampling, strict=True
     ):
       if settings.stop and self.tokenizer is None:
         raise UserError(
           f"prompt {index} has stop strings, which need a tokenizer."
         )
-      if index not in skip:
-        stops = (() if settings.ignore_eos else tuple(own)) + tuple(
-          settings.stop_token_ids
-        )
-        stops = tuple(dict.fromkeys(stops))
-        requests.append(
-          Request(place_, index, tuple(map(int, prompt)), settings, stops)
-        )
+      stops = dict.fromkeys(() if settings.ignore_eos else own)
+      stops |= dict.fromkeys(settings.stop_token_ids)
+      ids = tuple(map(int, prompt))
+      requests.append(Request(index, ids, settings, tuple(stops)))
     return requests
 
   def _run(self, queues, variables) -> Iterator[RequestOutput]:
     """Works the queues off, shape by shape."""
-    stats = self.stats = SampleStats(peak_flops=self._peak)
+    stats = self.stats = SampleStats(peak_flops=self._peak_flops)
     compiles, compile_s = self.programs.compiles, self.programs.compile_s
     start, outside = time.perf_counter(), 0.0
     while any(queues.values()):
@@ -208,172 +200,126 @@ class Sampler:
         (shape for shape, queue in queues.items() if queue),
         key=lambda shape: (-shape.lanes, shape.prompt, shape.tail),
       )
-      compiled = self.programs.get(shape, variables)
-      for request in _Phase(self, compiled, shape, variables, queues).run():
+      phase = _Phase(self, self.programs.get(shape, variables), queues)
+      for request in phase.run(variables):
         output = request.output()
-        self._count(request, output)
+        stats.add(self.decoder.config, output)
         stats.compiles = self.programs.compiles - compiles
         stats.compile_s = self.programs.compile_s - compile_s
         stats.wall_s = time.perf_counter() - start - outside
         left = time.perf_counter()
         yield output
         outside += time.perf_counter() - left
+    logging.info("sampled: %s", stats)
 
-  def _decode_text(self, ids: Sequence[int]) -> str:
+  def decode_text(self, ids: Sequence[int]) -> str:
+    """The text of some tokens; "" without a tokenizer."""
     return "" if self.tokenizer is None else self.tokenizer.decode(list(ids))
-
-  def _count(self, request: Request, output: RequestOutput) -> None:
-    sizes = tuple(len(sample.token_ids) for sample in output.samples)
-    self.stats.prompts += 1
-    self.stats.samples += len(sizes)
-    self.stats.prompt_tokens += output.prompt_len
-    self.stats.new_tokens += sum(sizes)
-    self.stats.useful_flops += useful_flops(
-      self.decoder.config, output.prompt_len, sizes
-    )
 
 
 class _Phase:
   """One shape's slots, from the first unit seated to the last one finished."""
 
-  def __init__(
-    self,
-    sampler: Sampler,
-    compiled: Compiled,
-    shape: Shape,
-    variables: Any,
-    queues: Queues,
-  ):
+  def __init__(self, sampler: Sampler, compiled: Compiled, queues: Queues):
     self.sampler = sampler
     self.compiled = compiled
-    self.shape = shape
-    self.variables = variables
+    self.shape = compiled.shape
     self.queues = queues
-    self.slots = Slots(shape, sampler.programs.shards)
-    self.kill = np.zeros((shape.slots, shape.lanes), bool)
+    self.queue = queues[self.shape]
+    self.owners: list[Unit | None] = [None] * self.shape.slots
+    self.kill = np.zeros((self.shape.slots, self.shape.lanes), bool)
 
-  def run(self) -> Iterator[Request]:
+  def run(self, variables: Any) -> Iterator[Request]:
     """Yields requests as they finish."""
-    queue = self.queues[self.shape]
     prompt, running = self.compiled.empty()
-    pending: collections.deque[tuple[Report, list]] = collections.deque()
-    while queue or self.slots.busy:
-      if queue and self.slots.room >= self._wanted():
-        prompt, running = self._prefill(prompt, running, queue)
+    pending: collections.deque[tuple[dict, list]] = collections.deque()
+    while self.queue or any(self.owners):
+      # Empty slots wait until they fill a prefill, or seat all that wait.
+      wanted = min(self.shape.rows, len(self.queue))
+      pairs = seats(self.owners, self.shape.rows, self.sampler.programs.shards)
+      if wanted and len(pairs) >= wanted:
+        prompt, lanes = self.compiled.prefill(
+          variables, prompt, running.lanes, *self._seat(pairs[:wanted])
+        )
+        running = running._replace(lanes=lanes)
         continue
-      running, report = self._decode(prompt, running)
-      pending.append((report, list(self.slots.owner)))
-      if len(pending) > self.sampler._ahead:
+      leave = wanted - len(pairs) if wanted else self.shape.slots
+      running, report = self.compiled.decode(
+        variables,
+        prompt,
+        running,
+        self.kill.copy(),
+        np.int32(leave),
+        np.int32(self.sampler.config.chunk),
+      )
+      pending.append((report, list(self.owners)))
+      if len(pending) > self.sampler.ahead:
         yield from self._harvest(*pending.popleft())
 
-  def _wanted(self) -> int:
-    """Arrivals that make a full prefill, or all that wait."""
-    return min(self.shape.rows, len(self.queues[self.shape]))
-
-  def _prefill(self, prompt, running, queue):
-    seated = self.slots.seat(queue)
-    arrivals = _arrivals(self.compiled.arrivals, seated, self.shape)
-    prompt, lanes = self.compiled.prefill(
-      self.variables, prompt, running.lanes, arrivals
-    )
-    for _, slot, _ in seated:
+  def _seat(self, pairs) -> tuple[Lanes, np.ndarray, np.ndarray]:
+    """Seats waiting units; returns what their prefill needs."""
+    shape, stats = self.shape, self.sampler.stats
+    stop_ids = self.sampler.config.max_stop_ids
+    lanes = Lanes.empty(shape.rows, shape, stop_ids)
+    tokens = np.zeros((shape.rows, shape.prompt), np.int32)
+    slots = np.full(shape.rows, shape.slots, np.int32)
+    settings = [SamplingParams()] * shape.rows
+    for row, slot in pairs:
+      unit = self.owners[slot] = self.queue.popleft()
+      request, ids, done = unit.request, unit.tokens, len(unit.done)
       self.kill[slot] = False
-    stats = self.sampler.stats
-    stats.prefilled += self.shape.rows * self.shape.prompt
-    stats.prefilled_useful += sum(len(unit.tokens) for _, _, unit in seated)
-    return prompt, dataclasses.replace(running, lanes=lanes)
+      tokens[row, : len(ids)] = ids
+      slots[row] = slot
+      settings[row] = request.sampling
+      lanes.prompt_len[row] = len(ids)
+      lanes.stop_ids[row, : len(request.stop_ids)] = request.stop_ids
+      lanes.seed[row], lanes.index[row] = request.sampling.seed, request.index
+      lanes.number[row, : len(unit.numbers)] = unit.numbers
+      lanes.done[row, : len(unit.numbers)] = False
+      lanes.first[row] = lanes.count[row] = done
+      lanes.limit[row] = min(request.sampling.max_new_tokens, done + shape.tail)
+      lanes.tokens[row, :, :done] = unit.done
+      lanes.logprobs[row, :, :done] = unit.logprobs
+      stats.prefilled_useful += len(ids)
+    stats.prefilled += tokens.size
+    return lanes._replace(policy=Policy.of(settings)), tokens, slots
 
-  def _decode(self, prompt, running):
-    # With prompts waiting, leave as soon as a full prefill has room.
-    leave = self.shape.slots
-    if self.queues[self.shape]:
-      leave = max(1, self._wanted() - self.slots.room)
-    control = Control(
-      kill=self.kill.copy(),
-      leave=np.array(leave, np.int32),
-      steps=np.array(self.sampler.config.chunk, np.int32),
-    )
-    control = place(control, self.compiled.control)
-    return self.compiled.decode(self.variables, prompt, running, control)
-
-  def _harvest(self, report: Report, owners: list[Unit | None]):
+  def _harvest(self, report: dict, owners: list[Unit | None]):
     """Files what a chunk has finished; yields the requests that completed."""
     start = time.perf_counter()
     report = jax.device_get(report)
     stats = self.sampler.stats
     stats.waiting_s += time.perf_counter() - start
-    stats.lane_steps += int(report.steps) * self.shape.slots * self.shape.lanes
-    stats.lane_steps_useful += int(report.lane_steps)
+    stats.lane_steps += int(report["steps"]) * self.kill.size
+    stats.lane_steps_useful += int(report["lane_steps"])
     for slot, unit in enumerate(owners):
       # A slot may have been emptied since the chunk was dispatched.
-      if unit is None or self.slots.owner[slot] is not unit:
+      if unit is None or self.owners[slot] is not unit:
         continue
-      if report.done[slot].all():
-        self.slots.owner[slot] = None
-        yield from self._finish(slot, unit, report)
-      elif unit.request.sampling.stop:
-        self._look_for_stops(slot, unit, report)
+      by_lane = lambda name, slot=slot, unit=unit: [
+        report[name][slot, lane, : report["count"][slot, lane]].tolist()
+        for lane in range(len(unit.numbers))
+      ]
+      if report["done"][slot].all():
+        self.owners[slot] = None
+        self._finish(unit, by_lane("tokens"), by_lane("logprobs"))
+        if unit.request.finished:
+          yield unit.request
+      elif stops := unit.request.sampling.stop:
+        for lane, ids in enumerate(by_lane("tokens")):
+          text = self.sampler.decode_text(ids)
+          self.kill[slot, lane] = any(stop in text for stop in stops)
 
-  def _finish(self, slot: int, unit: Unit, report: Report):
-    for lane, number in enumerate(unit.numbers):
-      size = report.count[slot, lane]
-      following = finish(
-        unit,
-        number,
-        report.tokens[slot, lane, :size].tolist(),
-        report.logprobs[slot, lane, :size].tolist(),
-        self.sampler._decode_text,
-      )
+  def _finish(self, unit: Unit, ids: list, logprobs: list) -> None:
+    """Files a unit's samples, or queues the units that continue them."""
+    decode = self.sampler.decode_text
+    lanes = zip(unit.numbers, ids, logprobs, strict=True)
+    for number, tokens, scores in lanes:
+      following = finish(unit, number, tokens, scores, decode)
       if following is not None:
         self.sampler.stats.continued += 1
-        shape = self.sampler._planner.shape(following)
+        shape = self.sampler.planner.shape(following)
         self.queues[shape].append(following)
-    if unit.request.finished:
-      yield unit.request
-
-  def _look_for_stops(self, slot: int, unit: Unit, report: Report) -> None:
-    """Ends lanes whose text has a stop string by now."""
-    for lane in range(len(unit.numbers)):
-      size = report.count[slot, lane]
-      ids = [*unit.prefix, *report.tokens[slot, lane, :size].tolist()]
-      text = self.sampler._decode_text(ids)
-      if any(stop in text for stop in unit.request.sampling.stop):
-        self.kill[slot, lane] = True
-
-
-def _arrivals(
-  like: Arrivals, seated: list[tuple[int, int, Unit]], shape: Shape
-) -> Arrivals:
-  """The prefill batch for these units; rows beyond them are padding."""
-  settings = [SamplingParams()] * shape.rows
-  for row, _, unit in seated:
-    settings[row] = unit.request.sampling
-  stop_ids = like.lanes.stop_ids.shape[1]
-  lanes = dataclasses.replace(
-    Lanes.empty(shape.rows, shape.lanes, shape.tail, stop_ids),
-    policy=Policy.of(settings),
-  )
-  batch = Arrivals(
-    lanes,
-    tokens=np.zeros((shape.rows, shape.prompt), np.int32),
-    slot=np.full(shape.rows, shape.slots, np.int32),
-    seed=np.zeros(shape.rows, np.uint32),
-    index=np.zeros(shape.rows, np.uint32),
-    number=np.zeros((shape.rows, shape.lanes), np.uint32),
-  )
-  for row, slot, unit in seated:
-    request, ids = unit.request, unit.tokens
-    batch.tokens[row, : len(ids)] = ids
-    batch.slot[row] = slot
-    batch.seed[row] = request.sampling.seed
-    batch.index[row] = request.index
-    batch.number[row, : len(unit.numbers)] = unit.numbers
-    lanes.prompt_len[row] = len(ids)
-    lanes.stop_ids[row, : len(request.stop_ids)] = request.stop_ids
-    lanes.limit[row] = min(unit.remaining, shape.tail)
-    lanes.first[row] = len(unit.prefix)
-    lanes.done[row, : len(unit.numbers)] = False
-  return place(batch, like)
 
 
 def _indices(indices: Sequence[int] | None, count: int) -> Sequence[int]:

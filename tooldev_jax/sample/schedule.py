@@ -9,7 +9,6 @@ What a unit looks like to the device, its `Shape`, depends on the request
 alone, never on its neighbours. That is half of the sampler's promise.
 """
 
-import collections
 import dataclasses
 from collections.abc import Callable, Sequence
 
@@ -21,10 +20,12 @@ from tooldev_jax.sample.params import (
   SamplingParams,
 )
 
+Decode = Callable[[Sequence[int]], str]
+
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Shape:
-  """A compiled pair of programs.
+  """What a pair of programs is compiled for.
 
   Attributes:
     lanes: samples that share a slot.
@@ -40,13 +41,21 @@ class Shape:
   slots: int
   rows: int
 
+  @property
+  def record(self) -> int:
+    """Tokens of a sample that a lane keeps.
+
+    A lane that has its slot to itself may continue a sample, and also keeps
+    what came before.
+    """
+    return self.tail + (self.prompt if self.lanes == 1 else 0)
+
 
 @dataclasses.dataclass
 class Request:
   """One prompt on its way through the sampler.
 
   Attributes:
-    place: in the caller's list.
     index: the number i that goes into the random keys.
     prompt: token ids.
     sampling: its settings.
@@ -54,7 +63,6 @@ class Request:
     samples: what is finished, by j.
   """
 
-  place: int
   index: int
   prompt: tuple[int, ...]
   sampling: SamplingParams
@@ -80,37 +88,20 @@ class Unit:
     request: whose samples they are.
     numbers: the j of each.
     lanes: lanes of its slot; those beyond `numbers` stay empty.
-    prefix: what the one sample of a continued unit has so far.
-    prefix_logprobs: one per token of `prefix`.
+    done: tokens that the one sample of a continued unit has so far.
+    logprobs: one per token of `done`.
   """
 
   request: Request
   numbers: tuple[int, ...]
   lanes: int
-  prefix: tuple[int, ...] = ()
-  prefix_logprobs: tuple[float, ...] = ()
+  done: tuple[int, ...] = ()
+  logprobs: tuple[float, ...] = ()
 
   @property
   def tokens(self) -> tuple[int, ...]:
     """What is prefilled."""
-    return self.request.prompt + self.prefix
-
-  @property
-  def remaining(self) -> int:
-    """New tokens a sample may still have."""
-    return self.request.sampling.max_new_tokens - len(self.prefix)
-
-  def continued(
-    self, number: int, tokens: Sequence[int], logprobs: Sequence[float]
-  ) -> "Unit":
-    """The unit that goes on with one sample which outgrew its tail."""
-    return Unit(
-      self.request,
-      (number,),
-      1,
-      self.prefix + tuple(tokens),
-      self.prefix_logprobs + tuple(logprobs),
-    )
+    return self.request.prompt + self.done
 
 
 class Planner:
@@ -119,13 +110,11 @@ class Planner:
   Args:
     config: the buckets.
     shards: ways the batch is split over devices; slots and rows divide by it.
-    whole_tails: whether tails must hold `max_new_tokens` from the start.
   """
 
-  def __init__(self, config: SamplerConfig, shards: int, whole_tails: bool):
+  def __init__(self, config: SamplerConfig, shards: int):
     self.config = config
     self.shards = shards
-    self.whole_tails = whole_tails
 
   def units(self, request: Request) -> list[Unit]:
     """Spreads n samples evenly over as few slots as hold them.
@@ -135,7 +124,7 @@ class Planner:
     """
     self._check(request)
     n = request.sampling.n
-    lanes = self._lanes(n)
+    lanes = -(-n // -(-n // self.config.max_lanes))
     return [
       Unit(request, tuple(range(j, min(j + lanes, n))), lanes)
       for j in range(0, n, lanes)
@@ -143,46 +132,29 @@ class Planner:
 
   def shape(self, unit: Unit) -> Shape:
     """The programs that run this unit; a function of the unit alone."""
+    whole = lambda n: -(-max(n, 1) // self.shards) * self.shards
     prompt = _bucket(self.config.prompt_buckets, len(unit.tokens))
-    assert prompt is not None, "checked on arrival"
-    tail = self._tail(unit.request.sampling, len(unit.prefix))
-    return self.make_shape(unit.lanes, prompt, tail)
+    tail = self._tail(unit.request.sampling, len(unit.done))
+    slots = whole(self.config.rows // unit.lanes)
+    # Empty slots wait until they fill a prefill, so let that be few of them.
+    rows = whole(min(self.config.prefill_tokens // prompt, slots // 16))
+    return Shape(unit.lanes, prompt, tail, slots, min(rows, slots))
 
   def shape_for(self, n: int, prompt: int, new: int) -> Shape:
-    """The programs that n samples of a prompt start with.
-
-    Args:
-      n: samples of the prompt.
-      prompt: its length.
-      new: the new tokens to plan for.
+    """The programs that n samples of `new` tokens of a prompt start with.
 
     Raises:
-      UserError: no prompt bucket is that long.
+      UserError: the cache does not hold them.
     """
     sampling = SamplingParams(n=n, max_new_tokens=new)
-    (unit, *_) = self.units(Request(0, 0, (0,) * prompt, sampling, ()))
+    (unit, *_) = self.units(Request(0, (0,) * prompt, sampling, ()))
     return self.shape(unit)
-
-  def _lanes(self, n: int) -> int:
-    return -(-n // -(-n // self.config.max_lanes))
-
-  def make_shape(self, lanes: int, prompt: int, tail: int) -> Shape:
-    """Fills in how many slots and prefill rows go with these sizes."""
-    whole = lambda n: -(-max(n, 1) // self.shards) * self.shards
-    slots = whole(self.config.rows // lanes)
-    # Empty slots wait until they fill a prefill, so let that be an eighth.
-    rows = min(self.config.prefill_tokens // prompt, slots // 8)
-    rows = min(whole(rows), slots)
-    return Shape(lanes, prompt, tail, slots, rows)
 
   def _tail(self, sampling: SamplingParams, done: int) -> int:
     """The tail bucket for a sample that has `done` tokens already."""
     want = sampling.max_new_tokens - done
-    if not self.whole_tails:
-      hint = 2 * done or sampling.expected_new_tokens or want
-      want = min(want, hint)
-    buckets = self.config.tail_buckets
-    return _bucket(buckets, want) or buckets[-1]
+    hint = 2 * done or sampling.expected_new_tokens or want
+    return _bucket(self.config.tail_buckets, min(want, hint))
 
   def _check(self, request: Request) -> None:
     """Walks the longest way the request can go."""
@@ -190,85 +162,58 @@ class Planner:
     name, size = f"prompt {request.index}", len(request.prompt)
     if not size:
       raise UserError(f"{name} is empty; the sampler needs one token or more.")
-    if size > buckets[-1]:
-      raise UserError(
-        f"{name} has {size} tokens, more than the cache holds; the largest of"
-        f" SamplerConfig.prompt_buckets is {buckets[-1]}."
-      )
     if len(request.stop_ids) > self.config.max_stop_ids:
       raise UserError(
         f"{name} has {len(request.stop_ids)} stop tokens, the model's own"
         f" included; SamplerConfig.max_stop_ids is {self.config.max_stop_ids}."
       )
-    done = self._tail(sampling, 0)
+    done = 0
     while done < sampling.max_new_tokens:
-      if size + done > buckets[-1] or self.whole_tails:
+      if size + done > buckets[-1]:
         raise UserError(
-          f"{name} has {size} tokens and may have {sampling.max_new_tokens}"
-          f" new ones; after {done} of them it outgrows its cache. Add a tail"
-          f" bucket that holds them (tail_buckets are"
-          f" {self.config.tail_buckets}) or a larger prompt bucket"
-          f" (prompt_buckets are {buckets})."
+          f"{name} has {size} tokens; with {done} of up to"
+          f" {sampling.max_new_tokens} new ones it outgrows the cache. Its"
+          f" sizes are SamplerConfig.prompt_buckets, {buckets}, and"
+          f" tail_buckets, {self.config.tail_buckets}."
         )
       done += self._tail(sampling, done)
 
 
-class Slots:
-  """Who sits in which slot of one shape.
+def seats(
+  owners: Sequence[Unit | None], rows: int, shards: int
+) -> list[tuple[int, int]]:
+  """Pairs of (prefill row, empty slot) that one prefill could fill.
 
-  Slots and prefill rows are split evenly over the shards of the batch, and a
-  row is seated in a slot of its own shard.
+  Slots and rows are split evenly over the shards of the batch, and a row goes
+  to a slot of its own shard.
+
+  Args:
+    owners: who sits in each slot.
+    rows: of a prefill.
+    shards: ways the batch is split.
   """
-
-  def __init__(self, shape: Shape, shards: int):
-    self.shape = shape
-    self.shards = shards
-    self.owner: list[Unit | None] = [None] * shape.slots
-
-  @property
-  def room(self) -> int:
-    """Units that one prefill could seat."""
-    return len(self._pairs())
-
-  @property
-  def busy(self) -> bool:
-    """Whether any slot is taken."""
-    return any(unit is not None for unit in self.owner)
-
-  def seat(self, queue: collections.deque[Unit]) -> list[tuple[int, int, Unit]]:
-    """Takes units off the queue's front; returns (row, slot, unit) each."""
-    seated = []
-    for row, slot in self._pairs()[: len(queue)]:
-      unit = queue.popleft()
-      self.owner[slot] = unit
-      seated.append((row, slot, unit))
-    return seated
-
-  def _pairs(self) -> list[tuple[int, int]]:
-    """Prefill rows with an empty slot for each."""
-    rows = self.shape.rows // self.shards
-    slots = self.shape.slots // self.shards
-    pairs = []
-    for shard in range(self.shards):
-      mine = range(shard * slots, (shard + 1) * slots)
-      empty = [slot for slot in mine if self.owner[slot] is None]
-      pairs += [(shard * rows + i, slot) for i, slot in enumerate(empty[:rows])]
-    return pairs
+  slots, rows = len(owners) // shards, rows // shards
+  pairs: list[tuple[int, int]] = []
+  for shard in range(shards):
+    mine = range(shard * slots, (shard + 1) * slots)
+    empty = [slot for slot in mine if owners[slot] is None]
+    pairs += zip(range(shard * rows, (shard + 1) * rows), empty, strict=False)
+  return pairs
 
 
 def finish(
   unit: Unit,
   number: int,
-  tokens: Sequence[int],
+  ids: Sequence[int],
   logprobs: Sequence[float],
-  decode: Callable[[Sequence[int]], str],
+  decode: Decode,
 ) -> Unit | None:
-  """Files one lane's tokens as a finished sample, or returns its next unit.
+  """Files what one lane has as a finished sample, or returns its next unit.
 
   Args:
     unit: the lane's unit.
     number: its sample's j.
-    tokens: what the lane generated in this unit.
+    ids: the sample's tokens so far.
     logprobs: one per token.
     decode: token ids to text.
 
@@ -276,39 +221,33 @@ def finish(
     None if the sample is finished, else the unit that continues it.
   """
   request, sampling = unit.request, unit.request.sampling
-  ids = [*unit.prefix, *tokens]
-  scores = [*unit.prefix_logprobs, *logprobs]
   cut = find_stop(ids, sampling.stop, decode)
   by_token = ids[-1] in request.stop_ids
   if cut is not None:
     size, text = cut
-    ids, scores = ids[:size], scores[:size]
+    ids, logprobs = ids[:size], logprobs[:size]
   elif by_token or len(ids) >= sampling.max_new_tokens:
     text = decode(ids[:-1] if by_token else ids)
   else:
-    return unit.continued(number, tokens, logprobs)
+    return Unit(request, (number,), 1, tuple(ids), tuple(logprobs))
   request.samples[number] = Sample(
     tuple(ids),
     text,
     "stop" if by_token or cut is not None else "length",
-    tuple(scores) if sampling.logprobs else None,
+    tuple(logprobs) if sampling.logprobs else None,
   )
   return None
 
 
 def find_stop(
-  ids: Sequence[int],
-  stops: Sequence[str],
-  decode: Callable[[Sequence[int]], str],
+  ids: Sequence[int], stops: Sequence[str], decode: Decode
 ) -> tuple[int, str] | None:
   """The fewest tokens whose text has a stop string, and the text before it.
 
   Looks at every prefix, so the answer does not depend on when it is asked.
   """
-  if not stops:
-    return None
   found = lambda text: [text.find(stop) for stop in stops if stop in text]
-  if not found(decode(ids)):
+  if not stops or not found(decode(ids)):
     return None
   for size in range(1, len(ids) + 1):
     text = decode(ids[:size])
@@ -317,5 +256,6 @@ def find_stop(
   return None
 
 
-def _bucket(buckets: Sequence[int], size: int) -> int | None:
-  return next((bucket for bucket in buckets if bucket >= size), None)
+def _bucket(buckets: Sequence[int], size: int) -> int:
+  """The smallest that holds `size`, or the largest."""
+  return next((bucket for bucket in buckets if bucket >= size), buckets[-1])

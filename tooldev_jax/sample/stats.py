@@ -1,21 +1,25 @@
 """What a run of the sampler cost, and what of it was useful."""
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 
 from tooldev_jax.models.config import DecoderConfig
+from tooldev_jax.sample.params import RequestOutput
 
-# Dense bfloat16 FLOP/s of one device, from the makers' data sheets.
+# Dense bfloat16 FLOP/s of one device, from the makers' data sheets. Kinds
+# that begin alike stand with the longer one first.
 PEAK_FLOPS = {
   "NVIDIA A100": 312e12,
   "NVIDIA H100": 989e12,
   "NVIDIA H200": 989e12,
   "TPU v4": 275e12,
   "TPU v5 lite": 197e12,
-  "TPU v5p": 459e12,
-  "TPU v6 lite": 918e12,
+  "TPU v5e": 197e12,
+  "TPU v5": 459e12,
+  "TPU v6": 918e12,
 }
 
 
@@ -57,62 +61,49 @@ class SampleStats:
   lane_steps_useful: int = 0
   continued: int = 0
 
-  @property
-  def run_s(self) -> float:
-    """Seconds without compiling."""
-    return self.wall_s - self.compile_s
+  def add(self, config: DecoderConfig, output: RequestOutput) -> None:
+    """Counts a finished prompt."""
+    sizes = [len(sample.token_ids) for sample in output.samples]
+    self.prompts += 1
+    self.samples += len(sizes)
+    self.prompt_tokens += output.prompt_len
+    self.new_tokens += sum(sizes)
+    self.useful_flops += useful_flops(config, output.prompt_len, sizes)
 
   def to_json(self) -> dict[str, Any]:
-    """Rates and shares; those that are not known are None."""
+    """Rates and shares, of time without compiling; None where not known."""
     share = lambda part, whole: part / whole if whole else None
-    mfu = None
-    if self.peak_flops:
-      mfu = share(self.useful_flops, self.run_s * self.peak_flops)
+    seconds = self.wall_s - self.compile_s
     return {
       "prompts": self.prompts,
       "samples": self.samples,
       "prompt_tokens": self.prompt_tokens,
       "new_tokens": self.new_tokens,
       "continued": self.continued,
-      "prompts_per_s": share(self.prompts, self.run_s),
-      "samples_per_s": share(self.samples, self.run_s),
-      "new_tokens_per_s": share(self.new_tokens, self.run_s),
-      "useful_gflops_per_s": share(self.useful_flops / 1e9, self.run_s),
-      "useful_mfu": mfu,
+      "prompts_per_s": share(self.prompts, seconds),
+      "samples_per_s": share(self.samples, seconds),
+      "new_tokens_per_s": share(self.new_tokens, seconds),
+      "useful_gflops_per_s": share(self.useful_flops / 1e9, seconds),
+      "useful_mfu": share(self.useful_flops, seconds * self.peak_flops),
       "lane_occupancy": share(self.lane_steps_useful, self.lane_steps),
       "padding_share": share(
         self.prefilled - self.prefilled_useful, self.prefilled
       ),
       # Without chunks dispatched ahead the device idles while the host does
       # not wait for it; with them this is an upper bound.
-      "host_gap_share": share(self.run_s - self.waiting_s, self.run_s),
+      "host_gap_share": share(seconds - self.waiting_s, seconds),
       "wall_s": self.wall_s,
       "compile_s": self.compile_s,
       "compiles": self.compiles,
     }
 
   def __str__(self) -> str:
-    row = self.to_json()
-    percent = lambda name: (
-      "unknown" if row[name] is None else f"{100 * row[name]:.1f} %"
-    )
-    rate = lambda name: f"{row[name] or 0:.1f}"
-    return (
-      f"{self.prompts} prompts, {self.samples} samples,"
-      f" {self.new_tokens} new tokens in {self.wall_s:.1f} s"
-      f" ({self.compiles} programs compiled in {self.compile_s:.1f} s):"
-      f" {rate('prompts_per_s')} prompts/s,"
-      f" {rate('samples_per_s')} samples/s,"
-      f" {rate('new_tokens_per_s')} tokens/s,"
-      f" useful MFU {percent('useful_mfu')},"
-      f" lanes busy {percent('lane_occupancy')},"
-      f" padding {percent('padding_share')},"
-      f" host gap {percent('host_gap_share')}"
-    )
+    show = lambda x: "unknown" if x is None else f"{x:.4g}"
+    return ", ".join(f"{k} {show(v)}" for k, v in self.to_json().items())
 
 
 def useful_flops(
-  config: DecoderConfig, prompt: int, new: tuple[int, ...]
+  config: DecoderConfig, prompt: int, new: Sequence[int]
 ) -> float:
   """FLOPs that n samples of one prompt cost at the very least.
 
@@ -131,14 +122,13 @@ def useful_flops(
     2 * heads + 2 * kv_heads + 3 * config.intermediate_size
   )
   fed = sum(size - 1 for size in new)
-  head_uses = 1 + fed
-  total = 2.0 * config.hidden_size * config.vocab_size * head_uses
+  total = 2.0 * config.hidden_size * config.vocab_size * (1 + fed)
   for layer in config.layers:
-    window = layer.attention.window
-    seen = _seen(prompt, window) + sum(
-      _seen(prompt + size - 1, window) - _seen(prompt, window) for size in new
+    seen = lambda tokens, window=layer.attention.window: _seen(tokens, window)
+    pairs = seen(prompt) + sum(
+      seen(prompt + size - 1) - seen(prompt) for size in new
     )
-    total += 2.0 * per_layer * (prompt + fed) + 4.0 * heads * seen
+    total += 2.0 * per_layer * (prompt + fed) + 4.0 * heads * pairs
   return total
 
 
@@ -150,7 +140,7 @@ def _seen(tokens: int, window: int | None) -> int:
 
 def peak_flops(device: jax.Device) -> float:
   """Of one device, a second; 0 if its kind is not in the table."""
-  kinds = sorted(PEAK_FLOPS, key=len, reverse=True)
-  matching = (kind for kind in kinds if device.device_kind.startswith(kind))
-  kind = next(matching, None)
-  return PEAK_FLOPS[kind] if kind else 0.0
+  for kind, peak in PEAK_FLOPS.items():
+    if device.device_kind.startswith(kind):
+      return peak
+  return 0.0

@@ -13,6 +13,7 @@ import transformers
 from tooldev_jax.errors import UserError
 from tooldev_jax.models.attention import packed_attention
 from tooldev_jax.models.checkpoint import load_model
+from tooldev_jax.models.export import export_merged
 from tooldev_jax.models.lora import LINEAR_MODULES, LoraConfig
 from tooldev_jax.models.parameters import init_adapter
 from tooldev_jax.models.peft import load_adapter, save_adapter
@@ -120,6 +121,19 @@ def test_peft_loads_ours(base, lora, tmp_path):
   again, factors = load_adapter(tmp_path, loaded.config, loaded.fingerprint)
   assert again == lora
   jax.tree.map(np.testing.assert_array_equal, factors, adapter)
+
+
+def test_transformers_loads_a_merged_export(base, tmp_path):
+  folder, loaded = base
+  lora = LoraConfig(rank=4, alpha=8)
+  adapter = random_adapter(loaded.config, lora)
+  report = export_merged(loaded, adapter, lora, tmp_path, max_shard_bytes=50000)
+  assert (tmp_path / "model.safetensors.index.json").exists()
+  theirs = torch_logits(torch_base(tmp_path))
+  ours = our_logits(loaded, lora, adapter)
+  assert np.abs(theirs - torch_logits(torch_base(folder))).max() > 0.1
+  np.testing.assert_allclose(theirs, ours, atol=TOLERANCE, rtol=0)
+  assert report.max_logit_difference < TOLERANCE
 
 
 def test_layers_in_blocks_of_six_find_their_names(gemma, tmp_path):

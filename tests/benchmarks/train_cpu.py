@@ -61,15 +61,16 @@ def main() -> None:
   sides = {"ours": _ours(streams), "torch": _torch(streams)}
   for side in sides.values():
     next(side)  # compiles, warms up
-  done = dict.fromkeys(sides, 0)
+  done, places = dict.fromkeys(sides, 0), dict.fromkeys(sides, 0)
   seconds = dict.fromkeys(sides, 0.0)
   going = set(sides)
   while going:
     for name in sorted(going):
       start = time.perf_counter()
-      count = next(sides[name], 0)
+      count, computed = next(sides[name], (0, 0))
       seconds[name] += time.perf_counter() - start
       done[name] += count
+      places[name] += computed
       if not count:
         going.remove(name)
   rates = {name: done[name] / seconds[name] for name in sides}
@@ -80,6 +81,14 @@ def main() -> None:
     "trained_share": sum(x.num_trained for x in streams) / sum(lengths),
     "examples_per_s": rates,
     "ours_over_torch": rates["ours"] / rates["torch"],
+    # Where it comes from: the product of these two is the line above.
+    "places_per_s_ours_over_torch": (places["ours"] / seconds["ours"])
+    / (places["torch"] / seconds["torch"]),
+    "places_torch_over_ours": places["torch"] / places["ours"],
+    "padding_share": {
+      name: 1 - sum(lengths) / count for name, count in places.items()
+    },
+    "seconds": seconds,
     "threads": torch.get_num_threads(),
   }
   data_machine.write(result, options.out)
@@ -111,8 +120,11 @@ def _streams() -> list[Encoded]:
   return streams
 
 
-def _ours(streams: list[Encoded]) -> Iterator[int]:
-  """Yields once after warming up, then the examples of each step."""
+def _ours(streams: list[Encoded]) -> Iterator[tuple[int, int]]:
+  """Yields once after warming up, then examples and tokens of each step.
+
+  Tokens are what is computed, padding included.
+  """
   loader = LoaderConfig(row_length=ROW, batch_examples=BATCH)
   data = TrainData.build(streams, loader)
   config = DecoderConfig.from_hf(MODEL)
@@ -135,15 +147,15 @@ def _ours(streams: list[Encoded]) -> Iterator[int]:
                 place(data.batch(0), dict(step.batch)))  # fmt: skip
   jax.block_until_ready(warm)
   feed = Feed(data, step.batch, 0)
-  yield 0
+  yield 0, 0
   for number in range(data.num_steps):
     _, batch = feed.next()
     state, _ = run(state, base, batch)
     jax.block_until_ready(state)
-    yield sum(len(row) for row in data.streams_of(number))
+    yield sum(map(len, data.streams_of(number))), batch["tokens"].size
 
 
-def _torch(streams: list[Encoded]) -> Iterator[int]:
+def _torch(streams: list[Encoded]) -> Iterator[tuple[int, int]]:
   """The same with transformers and peft."""
   torch.manual_seed(0)
   fields = {k: v for k, v in MODEL.items() if k != "model_type"}
@@ -184,11 +196,11 @@ def _torch(streams: list[Encoded]) -> Iterator[int]:
     for i in sorted(group, key=lambda i: -len(streams[i].tokens))
   ]
   step(grouped[-BATCH:])
-  yield 0
+  yield 0, 0
   for first in range(0, len(grouped), BATCH):
     batch = grouped[first : first + BATCH]
     step(batch)
-    yield len(batch)
+    yield len(batch), len(batch) * max(len(x.tokens) for x in batch)
 
 
 if __name__ == "__main__":

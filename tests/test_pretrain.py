@@ -23,8 +23,12 @@ def small():
   )
   model = {
     **full.model,
-    "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1,
-    "num_attention_heads": 2, "num_key_value_heads": 2, "head_dim": 8,
+    "hidden_size": 16,
+    "intermediate_size": 32,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
   }
   phases = tuple(
     dataclasses.replace(phase, examples=40, batch_examples=10)

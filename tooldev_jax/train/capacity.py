@@ -152,7 +152,7 @@ def describe_topology(
       " are like v5e:4x4, v6e:8x8, v5p:4x4x4 and v4:4x4x4, and"
       " requirements-tpu.txt must be installed"
     ) from error
-  devices = list(topology.devices)
+  devices: list[Any] = list(topology.devices)
   if own and len({device.process_index for device in devices}) > 1:
     devices = [device for device in devices if device.process_index == 0]
     mesh = MeshConfig(tensor=mesh.tensor)

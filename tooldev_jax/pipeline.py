@@ -223,7 +223,9 @@ class Run:
 
   def _train(self, name: str, start: Adapter) -> State:
     """Trains and scores on development."""
-    streams = _lead_first(name, lambda: self.stage_data.streams(name))
+    # Made here by all, since it waits for the inputs of all.
+    data_of = self.stage_data
+    streams = _lead_first(name, lambda: data_of.streams(name))
     tree = start.tree
     if tree is None:
       tree = self.student.fresh_adapter()

@@ -1,0 +1,33 @@
+"""One process of a run of several, which tells what files it changed.
+
+python -m tests.multihost.pipeline_worker '<JSON: workdir, coordinator,
+processes, index>'
+"""
+
+import json
+import sys
+
+
+def main() -> None:
+  task = json.loads(sys.argv[1])
+  from etils import epath
+
+  from tests import pipeline_run
+  from tests.faults.train_child import watching
+  from tooldev_jax.parallel import processes
+  from tooldev_jax.pipeline import Run
+
+  processes.initialize(
+    task["coordinator"], task["processes"], task["index"], timeout_s=300
+  )
+  said: list[str] = []
+  changes: list[str] = []
+  config = pipeline_run.small_config(**{"mesh.fsdp": -1, "adapt.epochs": 0})
+  with watching(task["workdir"], changes.append):
+    run = Run(config, epath.Path(task["workdir"]), said.append)
+    run.run()
+  print(json.dumps({"changes": changes, "said": said}))
+
+
+if __name__ == "__main__":
+  main()

@@ -23,6 +23,7 @@ from tooldev_jax.evaluate.summary import (
   StageSummary,
   read_summary,
 )
+from tooldev_jax.evolve.round import read_round
 from tooldev_jax.models import peft
 from tooldev_jax.parallel import processes
 from tooldev_jax.student import BASE
@@ -140,14 +141,15 @@ def _rounds(run: "Run", states: Sequence["State"]) -> list[RoundSummary]:
     folder = run.workdir / state.name
     if not (folder / "counts.json").exists():
       continue
-    counts = storage.read_json(folder / "counts.json")
+    made = read_round(folder)
+    counts = made.counts
     rounds.append(
       RoundSummary(
         name=state.name.replace("_", " "),
         fates=counts["fates"],
         sample_reasons=counts["samples_dropped"],
         vote_shares=tuple(counts["vote_shares"]),
-        labels=_label_scores(folder, gold),
+        labels=_label_scores(made.kept, gold),
         meters=counts["diversity"],
         accepted=state.accepted,
         verdict=state.verdict,
@@ -157,12 +159,9 @@ def _rounds(run: "Run", states: Sequence["State"]) -> list[RoundSummary]:
 
 
 def _label_scores(
-  folder: epath.Path, gold: Sequence[Example]
+  kept: Sequence[Example], gold: Sequence[Example]
 ) -> labels.LabelScores | None:
   """How right the labels of a round were; None without gold or labels."""
-  kept = [
-    Example.from_json(row) for row in storage.read_jsonl(folder / "kept.jsonl")
-  ]
   if not gold or not kept:
     return None
   made = [

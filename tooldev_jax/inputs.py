@@ -180,7 +180,8 @@ def _decontaminated(
   """Training data without what evaluation asks; the report is written."""
   sets = {role: read[role] for role in EVALUATION}
   if config.evaluate.bfcl:
-    sets["bfcl"] = _bfcl_examples(config.evaluate.bfcl)
+    cases = bfcl.read_configured(config.evaluate.bfcl)
+    sets["bfcl"] = tuple(case.example for case in cases)
   evaluation = [
     dataclasses.replace(example, id=f"{name}: {example.id}")
     for name, examples in sets.items()
@@ -205,12 +206,6 @@ def _decontaminated(
   if not file.exists() or storage.read_json(file) != report:
     storage.write_json(file, report)
   return {role: result.kept for role, result in found.items()}
-
-
-def _bfcl_examples(folder: str) -> tuple[Example, ...]:
-  given = None if folder == "package" else folder
-  cases = bfcl.read_cases(bfcl.find_folder(given))
-  return tuple(case.example for case in cases)
 
 
 def _shared(
@@ -260,7 +255,7 @@ def _check(config: RunConfig, read: _Found) -> None:
         f" {DECONTAMINATION_FILE}, and data.decontaminate.reasons"
       )
   rounds, queries = config.evolve.rounds, len(read["queries"])
-  size = config.evolve.queries_per_round or queries // max(rounds, 1)
+  size = config.evolve.round_size(queries)
   if rounds and (not size or (rounds - 1) * size >= queries):
     raise UserError(
       f"data.queries has {queries} queries, too few for {rounds} rounds"

@@ -66,8 +66,7 @@ class Official:
     evaluate = config.evaluate
     if not evaluate.bfcl:
       return
-    folder = None if evaluate.bfcl == "package" else evaluate.bfcl
-    every = bfcl.read_cases(bfcl.find_folder(folder))
+    every = bfcl.read_configured(evaluate.bfcl)
     self._cases = bfcl.slice_cases(every, evaluate.bfcl_cases, config.seed)
     if evaluate.bfcl_slice:
       self._slice = bfcl.slice_cases(every, evaluate.bfcl_slice, config.seed)

@@ -192,7 +192,7 @@ class Run:
     if (folder / "counts.json").exists():
       return read_round(folder)
     config, queries = self.config.evolve, self.inputs.queries
-    size = config.queries_per_round or len(queries) // config.rounds
+    size = config.round_size(len(queries))
     seed = seed_of(self.config.seed, "round", number)
     made = make_round(
       queries[(number - 1) * size : number * size],
@@ -223,14 +223,13 @@ class Run:
 
   def _train(self, name: str, start: Adapter) -> State:
     """Trains and scores on development."""
-    # Made here by all, since it waits for the inputs of all.
-    data_of = self.stage_data
-    streams = _lead_first(name, lambda: data_of.streams(name))
+    data = self.stage_data
+    streams = _lead_first(name, lambda: data.streams(name))
     tree = start.tree
     if tree is None:
       tree = self.student.fresh_adapter()
     stage = settings_of(self.config, name)
-    result, data = self.student.learn(name, tree, streams, stage)
+    result, trained = self.student.learn(name, tree, streams, stage)
     adapter = Adapter(name, result.trained, result.fingerprint)
     self._adapters[name] = adapter
     scores = measure.development(self, adapter)
@@ -242,8 +241,8 @@ class Run:
       verdict="",
       exact=scores.exact,
       over_call=scores.over_call,
-      examples=data.report.examples,
-      tokens=data.report.trained_tokens * data.config.epochs,
+      examples=trained.report.examples,
+      tokens=trained.report.trained_tokens * trained.config.epochs,
       steps=result.steps,
       notices=_encode_notices(name, streams),
     )
@@ -403,7 +402,8 @@ def _lead_first(name: str, make: Callable[[], T]) -> T:
   """What `make` gives in every process.
 
   The first process runs it before the others, who then find the files that it
-  has written.
+  has written. So it must not wait for the others itself: what it uses that was
+  made this way is to be made before.
   """
   found = make() if processes.is_lead() else None
   # To read and encode much data takes a while.

@@ -4,7 +4,6 @@ Nothing here decides anything: no artefact depends on a clock.
 """
 
 import dataclasses
-import datetime
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from tooldev_jax import records, storage
 from tooldev_jax.config import RunConfig, StageConfig
 from tooldev_jax.evaluate.summary import Clock
 from tooldev_jax.sample.params import RequestOutput
+from tooldev_jax.train.metrics import hms
 
 Say = Callable[[str], None]
 
@@ -79,11 +79,6 @@ class SamplingProgress:
     )
 
 
-def hms(seconds: float) -> str:
-  """Seconds as hours:minutes:seconds."""
-  return str(datetime.timedelta(seconds=round(seconds)))
-
-
 def plan(config: RunConfig, counts: Mapping[str, int]) -> dict[str, float]:
   """Work of each part of a run, in trained streams or answered prompts.
 
@@ -106,7 +101,7 @@ def plan(config: RunConfig, counts: Mapping[str, int]) -> dict[str, float]:
     "decompose": trained(labelled, config.decompose),
   }
   rounds = evolve.rounds
-  queries = evolve.queries_per_round or counts["queries"] // max(1, rounds)
+  queries = evolve.round_size(counts["queries"])
   for number in range(1, rounds + 1):
     asked = several(evolve.tool_sets)
     asked += evolve.tool_sets * several(evolve.samples)

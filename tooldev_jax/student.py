@@ -43,7 +43,7 @@ from tooldev_jax.stage_data import plan
 from tooldev_jax.tools.vocabulary import Example
 from tooldev_jax.train.loop import FitResult, fit
 from tooldev_jax.train.result import read_trained
-from tooldev_jax.train.step import check_mesh
+from tooldev_jax.train.step import batch_shards, check_mesh
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,14 +128,15 @@ class Student:
       streams: what to learn.
       stage: how long and how fast.
     """
+    partition = Partition(self.mesh, TRAIN_RULES)
     data = plan(
       streams,
       stage,
       self.config,
       self.tokenizer.pad_id,
-      row_multiple=self.mesh.shape["data"] * self.mesh.shape["fsdp"],
+      row_multiple=batch_shards(partition),
     )
-    check_mesh(data.rows_wanted, Partition(self.mesh, TRAIN_RULES))
+    check_mesh(data.rows_wanted, partition)
     self._show(data)
     train = dataclasses.replace(
       self.config.train, learning_rate=stage.learning_rate

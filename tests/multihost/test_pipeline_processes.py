@@ -1,53 +1,23 @@
 """A whole run by two processes."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
 
 from etils import epath
 
 from tests import pipeline_run
+from tests.multihost import worker
 from tooldev_jax import storage
-
-
-def _run_together(workdir, count):
-  with socket.socket() as free:
-    free.bind(("localhost", 0))
-    coordinator = f"localhost:{free.getsockname()[1]}"
-  flags = (
-    "--xla_force_host_platform_device_count=1"
-    " --xla_backend_optimization_level=0"
-    " --xla_llvm_disable_expensive_passes=true"
-  )
-  running = []
-  for index in range(count):
-    task = {
-      "workdir": str(workdir),
-      "coordinator": coordinator,
-      "processes": count,
-      "index": index,
-    }
-    worker = "tests.multihost.pipeline_worker"
-    running.append(
-      subprocess.Popen(
-        [sys.executable, "-m", worker, json.dumps(task)],
-        env={**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-      )
-    )
-  outputs = [process.communicate() for process in running]
-  for process, (_, told) in zip(running, outputs, strict=True):
-    assert process.returncode == 0, told[-4000:]
-  return [json.loads(out.splitlines()[-1]) for out, _ in outputs]
 
 
 def test_two_processes_make_one_run_and_the_first_writes_it(tmp_path):
   workdir = epath.Path(tmp_path)
-  first, second = _run_together(workdir, 2)
+  printed = worker.run_processes(
+    "tests.multihost.pipeline_worker",
+    {"workdir": str(workdir)},
+    devices=2,
+    processes=2,
+  )
+  first, second = (json.loads(lines[-1]) for lines in printed)
   # Checkpoints are written by all; apart from them only logs of samples, and
   # folders, which whoever comes first makes.
   alone = [

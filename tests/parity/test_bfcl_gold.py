@@ -18,6 +18,7 @@ from etils import epath
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.tools.json_values import JSON
 from tooldev_jax.tools.checks import check_call, check_grounded
 from tooldev_jax.tools.formats import CALL_FORMATS, Turn, get_format
 from tooldev_jax.tools.vocabulary import Call, Tool
@@ -152,17 +153,6 @@ def test_gold_calls_pass_the_official_checker(official):
 
 NAMES = st.from_regex(
   r"[A-Za-z_][A-Za-z_0-9]{0,8}(\.[A-Za-z_][A-Za-z_0-9]{0,8})?", fullmatch=True
-)
-JSON = st.recursive(
-  st.none()
-  | st.booleans()
-  | st.integers()
-  | st.floats(allow_nan=False, allow_infinity=False)
-  | st.text(),
-  lambda inner: (
-    st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3)
-  ),
-  max_leaves=8,
 )
 
 

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.tools.json_values import JSON
 from tooldev_jax.tools.jsontext import (
   JsonDepthError,
   JsonSyntaxError,
@@ -27,17 +28,6 @@ STEADY = settings(
   suppress_health_check=[HealthCheck.too_slow],
 )
 
-JSON = st.recursive(
-  st.none()
-  | st.booleans()
-  | st.integers()
-  | st.floats(allow_nan=False, allow_infinity=False)
-  | st.text(),
-  lambda inner: (
-    st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3)
-  ),
-  max_leaves=8,
-)
 OBJECTS = st.dictionaries(st.text(), JSON, max_size=3)
 CALLS = st.builds(Call, st.text(min_size=1), OBJECTS)
 TOOLS = st.builds(Tool, st.text(min_size=1), st.text(), OBJECTS)

@@ -80,3 +80,7 @@ class EvolveConfig:
       )
     if self.rounds < 0 or self.queries_per_round < 0:
       raise UserError("evolve.rounds, evolve.queries_per_round: at least 0")
+
+  def round_size(self, queries: int) -> int:
+    """Queries that each round takes of so many."""
+    return self.queries_per_round or queries // max(1, self.rounds)

@@ -155,7 +155,7 @@ class Reporter:
       parts.append(f"MFU {row['mfu']:.1%}")
     if row["device_memory_bytes"] is not None:
       parts.append(f"mem {row['device_memory_bytes'] / 2**30:.1f} GiB")
-    return "  ".join([*parts, f"ETA {_clock(row['eta_s'])}"])
+    return "  ".join([*parts, f"ETA {hms(row['eta_s'])}"])
 
 
 def device_memory() -> int | None:
@@ -165,7 +165,8 @@ def device_memory() -> int | None:
   return max(peaks, default=None)
 
 
-def _clock(seconds: float) -> str:
+def hms(seconds: float) -> str:
+  """Seconds as hours:minutes:seconds."""
   minutes, seconds = divmod(round(seconds), 60)
   hours, minutes = divmod(minutes, 60)
   return f"{hours}:{minutes:02}:{seconds:02}"

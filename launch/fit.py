@@ -309,13 +309,15 @@ def _print_bytes(compiled: Any, mesh: Any) -> None:
 
 
 def _print_too_big(verdict: Any, mesh: Any, batch: _Batch | None) -> None:
+  from tooldev_jax.parallel.sharding import TRAIN_RULES, Partition
   from tooldev_jax.train.capacity import CHIPS
+  from tooldev_jax.train.step import batch_shards
 
   memory = verdict.limit or CHIPS[_kind(mesh)].memory
   needed = f"{_gib(verdict.used).strip()} of " if verdict.used else ""
   print(f"    DOES NOT FIT: {needed}{_gib(memory).strip()} a chip. Change:")
   if batch is not None:
-    shards = mesh.shape["data"] * mesh.shape["fsdp"]
+    shards = batch_shards(Partition(mesh, TRAIN_RULES))
     print("    - --config.train.remat to one that keeps less (full the least)")
     if batch.rows > shards:
       print(

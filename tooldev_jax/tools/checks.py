@@ -85,9 +85,10 @@ def check_tool(tool: Tool) -> tuple[Finding, ...]:
     where = pointer("parameters", *error.absolute_path)
     found.append(Finding(Reason.BAD_SCHEMA, where, error.message[:200]))
   if not errors:  # Else keywords may hold anything.
-    for where, node in dialects.subschemas(tool.parameters, "/parameters"):
+    nodes = list(dialects.subschemas(tool.parameters, "/parameters"))
+    for where, node in nodes:
       found.extend(_check_node(where, node, schema))
-    found.extend(_check_all_values(tool.parameters, schema))
+    found.extend(_check_all_values(nodes, schema))
   return tuple(found)
 
 
@@ -139,10 +140,12 @@ def _check_node(where: str, node: Schema, root: Schema) -> Iterator[Finding]:
         yield Finding(Reason.UNKNOWN_REQUIRED, f"{where}/required", detail)
 
 
-def _check_all_values(parameters: Schema, root: Schema) -> Iterator[Finding]:
+def _check_all_values(
+  nodes: Iterable[tuple[str, Schema]], root: Schema
+) -> Iterator[Finding]:
   """The values that schemas name, as far as one budget goes."""
   budget = validation.Budget()
-  for where, node in dialects.subschemas(parameters, "/parameters"):
+  for where, node in nodes:
     if node.get("enum") or node.get("default") is not None:
       try:
         yield from _check_values(where, node, root, budget)

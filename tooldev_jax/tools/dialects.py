@@ -76,15 +76,14 @@ def subschemas(schema: Schema, where: str) -> Iterator[tuple[str, Schema]]:
     inner: list[tuple[str, Json]] = []
     for key, value in node.items():
       if key in SINGLE and isinstance(value, Mapping):
-        inner.append((place + pointer(key), value))
+        inner.append((f"{place}/{key}", value))
       elif key in NAMED and isinstance(value, Mapping):
         inner.extend(
           (place + pointer(key, name), item) for name, item in value.items()
         )
       elif key in (*LISTED, "items") and isinstance(value, list):
         inner.extend(
-          (place + pointer(key, index), item)
-          for index, item in enumerate(value)
+          (f"{place}/{key}/{index}", item) for index, item in enumerate(value)
         )
     pending.extend(reversed(inner))
 

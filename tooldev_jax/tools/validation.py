@@ -16,16 +16,17 @@ import datetime
 import functools
 import ipaddress
 import itertools
+import json
 import re
 import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jsonschema
 from jsonschema.exceptions import ValidationError
 
-from tooldev_jax.tools import jsontext, patterns, schemas
+from tooldev_jax.tools import dialects, jsontext, patterns, schemas
 from tooldev_jax.tools.jsontext import Json
 from tooldev_jax.tools.schemas import Schema
 
@@ -75,10 +76,56 @@ def errors_of(
     raise GivenUp("the schema unfolds without end") from None
 
 
-def schema_errors(schema: Schema) -> tuple[ValidationError, ...]:
-  """What the meta-schema finds wrong with a modern `schema`."""
+def schema_errors(schema: Json) -> tuple[ValidationError, ...]:
+  """What the meta-schema finds wrong with a modern `schema`.
+
+  A schema is sound where all schemas in it are, each taken alone. Alone, those
+  of tools are much alike, so nearly all were judged before.
+  """
+  if isinstance(schema, Mapping):
+    nodes = dialects.subschemas(schema, "")
+    if all(_is_sound_alone(json.dumps(_alone(node))) for _, node in nodes):
+      return ()
+  return _meta_errors(schema)
+
+
+def _meta_errors(schema: Json) -> tuple[ValidationError, ...]:
   meter = _Meter(_META, Budget(sys.maxsize))  # `modernise` bounds the schema.
   return tuple(_VALIDATOR(_META, format_checker=meter).iter_errors(schema))
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def _is_sound_alone(text: str) -> bool:
+  return not _meta_errors(json.loads(text))
+
+
+def _alone(schema: Schema) -> Schema:
+  """`schema` without the schemas in it, and without what may be anything."""
+  rules = _META["properties"]
+  return {
+    key: _keyword_alone(key, value, rules[key])
+    for key, value in schema.items()
+    if key in rules and rules[key] is not True
+  }
+
+
+def _keyword_alone(key: str, value: Json, rule: Json) -> Json:
+  if isinstance(value, str):
+    return "" if rule.get("type") == "string" else value
+  if isinstance(value, Mapping):
+    if key in dialects.NAMED:
+      return {k: v for k, v in value.items() if not isinstance(v, Mapping)}
+    return True if key in dialects.SINGLE else value
+  if not isinstance(value, list):
+    return value
+  if key in dialects.LISTED:
+    return [True if isinstance(item, Mapping) else item for item in value]
+  is_any = rule.get("items") is True or (
+    key == "required"
+    and all(isinstance(name, str) for name in value)
+    and len(set(value)) == len(value)
+  )
+  return [] if is_any else value
 
 
 class _TooMany(Exception):

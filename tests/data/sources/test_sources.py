@@ -1,5 +1,6 @@
 """Every kind of source on hand-written rows, good and bad."""
 
+import gzip
 import json
 import pathlib
 
@@ -351,3 +352,18 @@ def test_dialogues_split_into_their_turns():
     f"{talk.id}#3",
     talk.id,
   ]
+
+
+def test_tools_that_were_exchanged_are_read_again(tmp_path):
+  call = {
+    "id": "1",
+    "query": "Go.",
+    "calling": [{"api": "f", "parameters": {}}],
+  }
+  (tmp_path / "calls.jsonl").write_text(json.dumps(call))
+  for text in ("Old.", "The new one."):
+    tool = {"api_name": "f", "api_description": text, "parameters": {}}
+    data = gzip.compress(json.dumps(tool).encode())
+    (tmp_path / "seal_tools.jsonl.gz").write_bytes(data)
+    read = sources.read_examples(tmp_path / "calls.jsonl", "seal_tools")
+    assert read.examples[0].tools[0].description == text

@@ -6,6 +6,7 @@ are in `seal_tools.jsonl.gz`, beside the calls or in `../tools`. A value such as
 `"nested": true` in its provenance, since one turn cannot know the value.
 """
 
+import functools
 import re
 from collections.abc import Sequence
 
@@ -35,11 +36,21 @@ def _tools_beside(path: epath.Path) -> tuple[vocabulary.Tool, ...]:
   )
   for candidate in candidates:
     if candidate.exists():
-      return importers.import_tools(candidate, "seal_tools").tools
+      stat = candidate.stat()
+      return _tools_in(candidate, stat.mtime, stat.length)
   raise rows.SourceError(
     f"{path}: the tools of Seal-Tools are in {_TOOLS_FILE}, which is missing; "
     f"looked for {' and '.join(str(c) for c in candidates)}"
   )
+
+
+@functools.lru_cache(maxsize=2)
+def _tools_in(
+  path: epath.Path, mtime: float, length: int
+) -> tuple[vocabulary.Tool, ...]:
+  """The tools of a file as it is now: all splits of the calls share it."""
+  del mtime, length  # They tell one state of the file from another.
+  return importers.import_tools(path, "seal_tools").tools
 
 
 def _example(

@@ -39,12 +39,16 @@ def of_stage(config: Any, workdir: Any, stage: str) -> tuple[Any, Any]:
   """
   from tooldev_jax import inputs, stage_data
   from tooldev_jax.data import encoding, tokenizer
+  from tooldev_jax.errors import UserError
 
   read = inputs.read_inputs(config, workdir)
   chat = tokenizer.ChatTokenizer.load(config.base.path)
   encoder = encoding.Encoder(chat, config.view.call_format, config.encode)
   data = stage_data.StageData(config, workdir, read, encoder)
   streams = data.streams(stage)
+  if not streams.encoded:
+    why = stage_data.why_none(streams)
+    raise UserError(f"{stage}: nothing to learn from: {why}")
   settings = stage_data.settings_of(config, stage)
   return stage_data.plan(streams, settings, config, chat.pad_id), chat
 

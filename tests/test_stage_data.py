@@ -9,10 +9,10 @@ from ml_collections import ConfigDict
 
 from launch import show
 from tests import pipeline_run
-from tooldev_jax import inputs, records, stage_data, storage
-from tooldev_jax.data import encoding, sources, tokenizer
-from tooldev_jax.data.sources import records as rows
+from tooldev_jax import inputs, measure, records, stage_data, storage
+from tooldev_jax.data import encoding, tokenizer
 from tooldev_jax.errors import UserError
+from tooldev_jax.evolve import round as evolved
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,8 @@ def _data(workdir, **changes):
 def _make_round(workdir, read):
   """A round whose kept examples are two of stage 2's, renamed."""
   kept = [dataclasses.replace(e, id=f"kept-{e.id}") for e in read.examples[:2]]
-  rows.write(workdir / "round_1" / "kept.jsonl", kept)
+  made = evolved.RoundData(tuple(kept), ({"id": "x"},), {"kept": 2})
+  evolved.write_round(workdir / "round_1", made)
 
 
 def _same(one, other):
@@ -124,6 +125,23 @@ def test_the_viewer_shows_what_the_stage_trains_on(workdir, stage):
   np.testing.assert_array_equal(one[0], four[0, : one.shape[1]])
 
 
+def test_a_round_with_nothing_to_learn_ends_as_it_began(tmp_path, monkeypatch):
+  config = pipeline_run.small_config(**{"round.max_targets": 2})
+  run = pipeline_run.start(config, epath.Path(tmp_path))
+  _make_round(run.workdir, run.inputs)
+  scores = measure.Development(0.25, None)
+  monkeypatch.setattr(run, "_standing", lambda adapter: scores)
+  monkeypatch.setattr(run.student, "learn", None)  # Nothing is trained.
+  state = run._round(1)
+  assert (state.adapter_from, state.accepted, state.exact) == (
+    "base",
+    False,
+    0.25,
+  )
+  assert state.verdict.startswith("nothing to learn: 4 × more trained tokens")
+  assert [notice.count for notice in state.notices] == [4]
+
+
 def test_the_viewer_takes_the_config_of_a_run(tmp_path):
   config = pipeline_run.small_config()
   with pytest.raises(UserError, match="give --config, or --workdir"):
@@ -136,9 +154,22 @@ def test_the_viewer_takes_the_config_of_a_run(tmp_path):
   assert show.config_of(fields, str(tmp_path)).seed == 7
 
 
-def test_kept_rows_are_read_as_they_were_written(workdir):
+def test_a_round_that_was_not_written_to_its_end_is_not_made(workdir):
   data = _data(workdir)
   _make_round(workdir, data._inputs)
-  file = workdir / "round_1" / "kept.jsonl"
-  kept = sources.read_examples(file, "records").examples
-  assert [e.calls for e in kept] == [e.calls for e in data._inputs.examples[:2]]
+  (workdir / "round_1" / "counts.json").unlink()
+  with pytest.raises(UserError, match="the round is not made"):
+    data.streams("round_1")
+
+
+@pytest.mark.parametrize("replay", [0.0, 1.0])
+def test_a_round_none_of_whose_examples_fit_has_no_streams(workdir, replay):
+  short = {"round.max_targets": 2, "evolve.replay": replay}
+  data = _data(workdir, **short)
+  _make_round(workdir, data._inputs)
+  found = data.streams("round_1")
+  assert found.encoded == ()
+  assert found.dropped.keys() == {stage_data.TOO_MANY_TARGETS}
+  with pytest.raises(UserError, match="round_1: nothing to learn from: "):
+    config = pipeline_run.small_config(**short)
+    show.of_stage(config, workdir, "round_1")

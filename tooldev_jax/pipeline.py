@@ -31,6 +31,7 @@ from tooldev_jax.errors import UserError
 from tooldev_jax.evaluate.summary import Notice
 from tooldev_jax.evolve.round import (
   RoundData,
+  is_made,
   make_round,
   read_round,
   write_round,
@@ -38,7 +39,7 @@ from tooldev_jax.evolve.round import (
 from tooldev_jax.inputs import Inputs
 from tooldev_jax.measure import Development
 from tooldev_jax.parallel import processes
-from tooldev_jax.stage_data import StageData, settings_of
+from tooldev_jax.stage_data import StageData, settings_of, why_none
 from tooldev_jax.student import BASE, Adapter, Student, asking, seed_of
 from tooldev_jax.tools.formats import get_format
 
@@ -145,7 +146,8 @@ class Run:
       self.say(f"{name}: no {source} or no epochs; skipped.")
       return
     with self._timed(name):
-      self._write_state(self._train(name, self.current()))
+      streams = self._streams(name)
+      self._write_state(self._train(name, self.current(), streams))
 
   def _evolve(self) -> None:
     for number in range(1, self.config.evolve.rounds + 1):
@@ -170,26 +172,30 @@ class Run:
     made = self._round_data(number, before)
     self.say(f"{name}: kept {len(made.kept)} of {len(made.ledger)} queries")
     standing = self._standing(before)
-    if not made.kept:
+    streams = self._streams(name) if made.kept else None
+    if streams is None or not streams.encoded:
+      why = "no query was kept" if streams is None else why_none(streams)
       return State(
         name=name,
         adapter=before.fingerprint,
         adapter_from=before.name,
         accepted=False,
-        verdict="no query was kept; nothing to learn",
+        verdict=f"nothing to learn: {why}",
         exact=standing.exact,
         over_call=standing.over_call,
         examples=0,
         tokens=0,
         steps=0,
+        notices=_encode_notices(name, streams) if streams else (),
       )
     fresh = self.config.evolve.restart_from == "base"
-    return self._judge(self._train(name, BASE if fresh else before), standing)
+    start = BASE if fresh else before
+    return self._judge(self._train(name, start, streams), standing)
 
   def _round_data(self, number: int, before: Adapter) -> RoundData:
     """The self-made examples of a round; made once, then read."""
     folder = self.workdir / f"round_{number}"
-    if (folder / "counts.json").exists():
+    if is_made(folder):
       return read_round(folder)
     config, queries = self.config.evolve, self.inputs.queries
     size = config.round_size(len(queries))
@@ -221,10 +227,13 @@ class Run:
 
   # --- training ---------------------------------------------------------------
 
-  def _train(self, name: str, start: Adapter) -> State:
-    """Trains and scores on development."""
+  def _streams(self, name: str) -> EncodedSet:
+    """What a stage or round learns from."""
     data = self.stage_data
-    streams = _lead_first(name, lambda: data.streams(name))
+    return _lead_first(name, lambda: data.streams(name))
+
+  def _train(self, name: str, start: Adapter, streams: EncodedSet) -> State:
+    """Trains and scores on development."""
     tree = start.tree
     if tree is None:
       tree = self.student.fresh_adapter()

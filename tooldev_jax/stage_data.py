@@ -12,8 +12,8 @@ from tooldev_jax.config import RunConfig, StageConfig
 from tooldev_jax.data import instructions, prepare
 from tooldev_jax.data.encoding import EncodedSet, Encoder
 from tooldev_jax.data.loader import LoaderConfig, TrainData
-from tooldev_jax.data.sources import read_examples
 from tooldev_jax.errors import UserError
+from tooldev_jax.evolve.round import is_made, read_round
 from tooldev_jax.inputs import Inputs
 from tooldev_jax.tools.vocabulary import Example
 
@@ -50,38 +50,43 @@ class StageData:
 
     Whoever asks for adapt's trains decompose next, so decompose's are looked
     at as well: a stage with nothing to learn is refused before any training.
+    A round has no streams, replayed ones neither, where none of its own
+    examples became one.
 
     Raises:
       UserError: there is no such stage, the round was not made yet, or no
-        example became a stream.
+        labelled example became a stream.
     """
     if name == "adapt" and self._config.decompose.epochs:
       self.streams("decompose")
-    most = settings_of(self._config, name).max_targets
-    found = _fitting(self._all_streams(name), most)
+    found = self._all_streams(name, settings_of(self._config, name).max_targets)
     if name in _LABELLED and not found.encoded:
-      why = [f"{n} × {reason}" for reason, n in found.dropped.items()]
-      why += [f"{n} × no {kind}" for kind, n in found.missing.items()]
-      raise UserError(
-        f"{name}: nothing to learn from: "
-        + (", ".join(why) or "there are no examples")
-      )
+      raise UserError(f"{name}: nothing to learn from: {why_none(found)}")
     return found
 
-  def _all_streams(self, name: str) -> EncodedSet:
+  def _all_streams(self, name: str, most: int) -> EncodedSet:
     if name == "adapt":
-      return self._encode(self._inputs.documents, ("adaption",))
+      adaption = self._encode(self._inputs.documents, ("adaption",))
+      return _fitting(adaption, most)
     if name == "decompose":
-      return self._encode(self._inputs.examples, _DECOMPOSED)
-    kept = self._workdir / name / "kept.jsonl"
-    if not kept.exists():
-      raise UserError(f"stage {name!r}: the round is not made: no {kept}")
+      return _fitting(self._encode(self._inputs.examples, _DECOMPOSED), most)
     evolve = self._config.evolve
     fresh = self._encode(
-      read_examples(kept, "records").examples,
+      self._kept(name),
       _DECOMPOSED if evolve.train_generation else ("invocation",),
     )
-    return prepare.merge([fresh, self._replayed(evolve.replay)])
+    fresh = _fitting(fresh, most)
+    if not fresh.encoded:
+      return fresh
+    replayed = _fitting(self._replayed(evolve.replay), most)
+    return prepare.merge([fresh, replayed])
+
+  def _kept(self, name: str) -> tuple[Example, ...]:
+    """What the round kept."""
+    folder = self._workdir / name
+    if not is_made(folder):
+      raise UserError(f"stage {name!r}: the round is not made: {folder}")
+    return read_round(folder).kept
 
   def _encode(
     self, examples: tuple[Example, ...], kinds: tuple[str, ...]
@@ -104,6 +109,13 @@ class StageData:
       )
     )
     return dataclasses.replace(whole, encoded=kept)
+
+
+def why_none(found: EncodedSet) -> str:
+  """Why nothing became a stream, in words."""
+  why = [f"{n} × {reason}" for reason, n in found.dropped.items()]
+  why += [f"{n} × no {kind}" for kind, n in found.missing.items()]
+  return ", ".join(why) or "there are no examples"
 
 
 def _fitting(found: EncodedSet, most: int) -> EncodedSet:

@@ -115,6 +115,11 @@ def write_round(folder: epath.Path, made: RoundData) -> None:
   storage.write_json(folder / "counts.json", made.counts)
 
 
+def is_made(folder: epath.Path) -> bool:
+  """Whether `write_round` came to its end there."""
+  return (folder / "counts.json").exists()
+
+
 def read_round(folder: epath.Path) -> RoundData:
   """What `write_round` wrote."""
   kept = storage.read_jsonl(folder / "kept.jsonl")

@@ -8,6 +8,7 @@ weights are in them.
 """
 
 import dataclasses
+import functools
 import os
 import re
 from collections.abc import Sequence
@@ -58,21 +59,34 @@ class Compiled:
     activations: bytes beside the arguments when most are in use. (The
       compiler's sum of temporaries counts places that are used again.)
     code: bytes of the program itself.
-    flops: of one run, recomputation included.
-    collectives: by kind.
+    program: its text, read.
   """
 
   arguments: tuple[tuple[str, float], ...]
   activations: float
   code: float
-  flops: float
-  collectives: tuple[Collective, ...]
+  program: Program
 
   @property
   def total(self) -> float:
     """Bytes a chip needs."""
     given = sum(size for _, size in self.arguments)
     return given + self.activations + self.code
+
+  @functools.cached_property
+  def flops(self) -> float:
+    """Of one run, recomputation included.
+
+    Raises:
+      UnreadableProgramError: some part cannot be counted, as a loop that runs
+        until its data say so.
+    """
+    return self.program.flops(splash_flops)
+
+  @functools.cached_property
+  def collectives(self) -> list[Collective]:
+    """By kind; raises as `flops` does."""
+    return self.program.collectives()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,8 +168,12 @@ def describe_topology(
     ) from error
   devices: list[Any] = list(topology.devices)
   if own and len({device.process_index for device in devices}) > 1:
-    devices = [device for device in devices if device.process_index == 0]
-    mesh = MeshConfig(tensor=mesh.tensor)
+    mine = [device.coords for device in devices if device.process_index == 0]
+    # Programs are compiled for whole slices alone: this is one of that size.
+    sizes = [max(axis) - min(axis) + 1 for axis in zip(*mine, strict=True)]
+    kind, _, whole = name.partition(":")
+    part = "x".join(map(str, sizes[: whole.count("x") + 1]))
+    return describe_topology(f"{kind}:{part}", MeshConfig(tensor=mesh.tensor))
   return make_mesh(mesh, devices)
 
 
@@ -167,9 +185,6 @@ def compile_for(
   Args:
     lowered: what `jit(...).lower(...)` gave for shapes on a described mesh.
     arguments: (kind, tree of ShapeDtypeStruct) that it was lowered for.
-
-  Raises:
-    UnreadableProgramError: some part of the program cannot be counted.
   """
   try:
     executable = lowered.compile()
@@ -178,13 +193,11 @@ def compile_for(
       return too_big(str(error))
     raise
   memory = executable.memory_analysis()
-  program = Program(executable.as_text())
   return Compiled(
     arguments=tuple((kind, bytes_per_chip(tree)) for kind, tree in arguments),
     activations=memory.peak_memory_in_bytes - memory.argument_size_in_bytes,
     code=memory.generated_code_size_in_bytes,
-    flops=program.flops(splash_flops),
-    collectives=tuple(program.collectives()),
+    program=Program(executable.as_text()),
   )
 
 

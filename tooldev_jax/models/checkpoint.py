@@ -13,6 +13,7 @@ import gc
 import hashlib
 import json
 import math
+import mmap
 import os
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -53,14 +54,12 @@ Box = tuple[slice, ...]
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
 
-# A thread reads and turns this much at a time.
-_CHUNK = 8 << 20
+# A thread reads, hashes and turns this much at a time: it stays in the cache.
+_CHUNK = 1 << 20
 # Turning a matrix in strips this high is twice as fast as in one go.
 _STRIP = 128
 _MAX_SHARD = 1 << 30
 _THREADS = min(8, os.cpu_count() or 1)
-# Bytes; what XLA asks of a buffer on the CPU.
-_ALIGNMENT = 64
 # Written by old exporters and recomputed from the config by everyone.
 _DERIVED = (".rotary_emb.inv_freq", ".masked_bias", ".attn.bias")
 
@@ -338,11 +337,16 @@ def _digest_together(
 
 
 def _aligned(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-  """An empty array that a CPU device can take over instead of copying."""
-  size = math.prod(shape) * np.dtype(dtype).itemsize
-  raw = np.empty(size + _ALIGNMENT, np.uint8)
-  start = -raw.ctypes.data % _ALIGNMENT
-  return raw[start : start + size].view(dtype).reshape(shape)
+  """A zero array that a CPU device can take over instead of copying.
+
+  It begins at a page. Not `np.empty`, which asks for huge pages: a virtual
+  machine that hands free memory back to its host takes 4 s to get a gigabyte
+  of them (measured), against 0.6 s in small pages.
+  """
+  count = math.prod(shape)
+  size = max(1, count * np.dtype(dtype).itemsize)
+  pages = mmap.mmap(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+  return np.frombuffer(pages, dtype, count).reshape(shape)
 
 
 def to_devices(host: np.ndarray, sharding: Sharding) -> jax.Array:

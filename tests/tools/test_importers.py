@@ -25,6 +25,9 @@ SEAL = {
     ("mcp", {"jsonrpc": "2.0", "id": 1, "result": {"tools": [MCP_TOOL]}}),
     ("mcp", {"server": "s", "tools": [MCP_TOOL]}),
     ("mcp", [MCP_TOOL]),
+    ("mcp", [{"name": "s", "tools": [MCP_TOOL]}]),
+    ("mcp", [{"id": 1, "result": {"tools": [MCP_TOOL]}}, {"tools": []}]),
+    ("mcp", [{"name": "f", "description": "Does f.", "input_schema": SCHEMA}]),
     ("openai", [{"type": "function", "function": FUNCTION}]),
     ("openai", {"tools": [{"type": "function", "function": FUNCTION}]}),
     ("openai", {"functions": [FUNCTION]}),
@@ -75,6 +78,35 @@ def test_a_kind_that_a_document_is_not(write):
   assert refused(import_tools(path, "mcp")) == [("x.json#", "bad_record")]
 
 
+def test_a_part_that_is_no_tool_is_refused_alone(write):
+  functions = [3, {"type": "web_search"}, FUNCTION, {"name": "s", "tools": []}]
+  imported = import_tools(write("x.json", functions))
+  assert imported.tools == (F,)
+  assert refused(imported) == [
+    ("x.json#/0", "bad_record"),
+    ("x.json#/1", "bad_record"),
+    ("x.json#/3", "bad_record"),
+  ]
+  servers = [{"tools": [MCP_TOOL, 3]}, {"error": {"code": 1}}]
+  imported = import_tools(write("y.json", servers))
+  assert imported.tools == (F,)
+  assert refused(imported) == [
+    ("y.json#/0/tools/1", "bad_record"),
+    ("y.json#/1", "bad_record"),
+  ]
+
+
+def test_what_only_has_a_name_is_no_tool(write):
+  package = {"name": "leftpad", "version": "1.0", "dependencies": {}}
+  assert refused(import_tools(write("package.json", package))) == [
+    ("package.json#", "unknown_kind")
+  ]
+  # A kind that was asked for does not lose the parameters either.
+  assert refused(import_tools(write("x.json", MCP_TOOL), "openai")) == [
+    ("x.json#", "bad_record")
+  ]
+
+
 def test_errors_of_the_user(tmp_path, write):
   with pytest.raises(UserError, match=r"absent\.json"):
     import_tools(tmp_path / "absent.json")
@@ -117,10 +149,10 @@ def test_yaml_that_is_none_names_its_place(write):
   (one,) = imported.refused
   assert (one.where, str(one.reason)) == ("api.yaml", "not_yaml")
   assert "line 3" in one.detail
-  two = write("two.yaml", "---\nname: f\n---\n3\n")
+  two = write("two.yaml", "---\nname: f\ndescription: F.\n---\n3\n")
   imported = import_tools(two)
   assert [tool.name for tool in imported.tools] == ["f"]
-  assert refused(imported) == [("two.yaml:3#", "unknown_kind")]
+  assert refused(imported) == [("two.yaml:4#", "unknown_kind")]
 
 
 def test_odd_documents_are_refused_and_nothing_is_raised():
@@ -149,7 +181,7 @@ def test_a_server_without_tools_is_no_fault(write):
 
 
 def test_a_folder_stands_for_the_documents_in_it(write, tmp_path):
-  write("b.yaml", "name: g\n")
+  write("b.yaml", "name: g\ndescription: G.\n")
   write("a.json", {"tools": [MCP_TOOL]})
   write("notes.txt", "No document.")
   names = [tool.name for tool in import_tools(tmp_path).tools]

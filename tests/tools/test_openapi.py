@@ -365,3 +365,46 @@ def test_cycles_and_unfolding_are_cut(write):
     "next": {"type": "object", "description": "A node."}
   }
   assert refused(imported) == [("loops.json#/paths/~1d0/post", "too_large")]
+
+
+def _post(schema, kind="application/json"):
+  body = {"content": {kind: {"schema": schema}}}
+  return {"openapi": "3.0.0", "paths": {"/": {"post": {"requestBody": body}}}}
+
+
+def test_methods_that_are_none_are_refused_by_place(write):
+  item = {"GET": {"operationId": "f"}, "query": {}, "x-own": 1, "summary": "S."}
+  document = {"openapi": "3.0.0", "paths": {"/a": item}}
+  assert refused(import_tools(write("a.json", document))) == [
+    ("a.json#/paths/~1a/GET", "bad_record"),
+    ("a.json#/paths/~1a/query", "bad_record"),
+  ]
+
+
+@pytest.mark.parametrize("reference", ["#Pet", "Pet", "#pets/0", "a.json#/x"])
+def test_a_reference_that_is_no_pointer_leads_nowhere(write, reference):
+  document = _post({"$ref": reference})
+  assert refused(import_tools(write("a.json", document))) == [
+    ("a.json#/paths/~1/post", "bad_reference")
+  ]
+
+
+@pytest.mark.parametrize(
+  "kind",
+  ["application/json; charset=utf-8", "Application/JSON", "application/a+json"],
+)
+def test_media_types_are_known_by_what_they_mean(write, kind):
+  document = _post({"properties": {"a": {"type": "string"}}}, kind)
+  content = document["paths"]["/"]["post"]["requestBody"]["content"]
+  # The first is taken where none is known.
+  content |= {"text/plain": {"schema": {}}, kind: content.pop(kind)}
+  (tool,) = import_tools(write("a.json", document)).tools
+  assert list(tool.parameters["properties"]) == ["a"]
+
+
+def test_a_body_that_says_of_itself_that_it_is_required(write):
+  fields = {"a": {"type": "string"}}
+  for required in (True, False):
+    document = _post({"properties": fields, "required": required})
+    (tool,) = import_tools(write("a.json", document)).tools
+    assert tool.parameters == {"type": "object", "properties": fields}

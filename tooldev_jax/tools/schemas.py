@@ -157,7 +157,7 @@ def alternatives(described: Iterable[Json], root: Schema) -> list[Schema]:
 
 def lookup(reference: str, root: Json) -> Json:
   """What a local reference such as `#/$defs/Point` points to, or None."""
-  if not reference.startswith("#"):
+  if reference != "#" and not reference.startswith("#/"):
     return None
   here = root
   for step in reference[1:].split("/")[1:]:

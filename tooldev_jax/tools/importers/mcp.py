@@ -1,8 +1,9 @@
 """MCP: the answer to `tools/list`, alone or with the server that gave it.
 
 Read are `{"tools": [{"name", "description", "inputSchema"}, …]}`, the same
-inside a JSON-RPC `result`, and a bare list of such tools. The schema is kept as
-the server wrote it.
+inside a JSON-RPC `result`, a list of these, and a bare list of such tools. The
+schema is kept as the server wrote it. Anthropic's lists say `input_schema` for
+the same thing, and are read too.
 """
 
 import functools
@@ -18,9 +19,15 @@ from tooldev_jax.tools.importers.base import (
 from tooldev_jax.tools.jsontext import Json
 from tooldev_jax.tools.vocabulary import Tool
 
+SCHEMA_KEYS = ("inputSchema", "input_schema")
 
-def _tools(document: Json) -> tuple[str, Json]:
-  """The list of tools, and where in the document it is."""
+
+def _is_tool(item: Json) -> bool:
+  return isinstance(item, Mapping) and any(key in item for key in SCHEMA_KEYS)
+
+
+def _answer(document: Json) -> tuple[str, Json]:
+  """The tools of one answer, and where in the document they are."""
   where = ""
   if isinstance(document, Mapping) and "result" in document:
     where, document = "/result", document["result"]
@@ -29,31 +36,56 @@ def _tools(document: Json) -> tuple[str, Json]:
   return where, document
 
 
-def _matches(document: Json) -> bool:
-  where, tools = _tools(document)
-  if tools == [] and where:
-    return True  # A server without tools.
-  return isinstance(tools, list) and any(
-    isinstance(tool, Mapping) and "inputSchema" in tool for tool in tools
+def _has_tools(document: Json) -> bool:
+  """Whether it is an object that holds tools."""
+  _, tools = _answer(document)
+  return (
+    isinstance(document, Mapping)
+    and isinstance(tools, list)
+    and any(map(_is_tool, tools))
   )
 
 
+def _matches(document: Json) -> bool:
+  if isinstance(document, list):
+    return any(_is_tool(item) or _has_tools(item) for item in document)
+  where, tools = _answer(document)
+  # A server may have no tools.
+  return _has_tools(document) or (where != "" and tools == [])
+
+
 def _entries(document: Json) -> Iterator[Entry]:
-  where, tools = _tools(document)
+  if isinstance(document, list) and any(map(_has_tools, document)):
+    for index, answer in enumerate(document):
+      yield from _entries_of(answer, pointer(index))
+  else:
+    yield from _entries_of(document, "")
+
+
+def _entries_of(document: Json, above: str) -> Iterator[Entry]:
+  """The tools of one answer, or of a bare list; else it is one bad entry."""
+  where, tools = _answer(document)
+  where = above + where
   if not isinstance(tools, list):
     detail = f"{where or 'the document'} is no list of tools"
-    raise Refused(RefusalReason.BAD_RECORD, detail)
+    yield Entry(above, functools.partial(_refuse, detail))
+    return
   for index, tool in enumerate(tools):
     yield Entry(where + pointer(index), functools.partial(_build, tool))
 
 
+def _refuse(detail: str) -> Tool:
+  raise Refused(RefusalReason.BAD_RECORD, detail)
+
+
 def _build(tool: Json) -> Tool:
   if not isinstance(tool, Mapping):
-    raise Refused(RefusalReason.BAD_RECORD, "a tool must be an object")
-  if "inputSchema" not in tool:
-    raise Refused(RefusalReason.BAD_RECORD, "inputSchema is missing")
+    return _refuse("a tool must be an object")
+  schemas = [tool[key] for key in SCHEMA_KEYS if key in tool]
+  if not schemas:
+    return _refuse("inputSchema is missing")
   fields = {key: tool[key] for key in ("name", "description") if key in tool}
-  return Tool.from_json(fields | {"parameters": tool["inputSchema"]})
+  return Tool.from_json(fields | {"parameters": schemas[0]})
 
 
 MCP = Importer("mcp", _matches, _entries)

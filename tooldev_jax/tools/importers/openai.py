@@ -15,6 +15,7 @@ from tooldev_jax.tools.importers.base import (
   RefusalReason,
   Refused,
 )
+from tooldev_jax.tools.importers.mcp import SCHEMA_KEYS
 from tooldev_jax.tools.jsontext import Json
 from tooldev_jax.tools.vocabulary import Tool
 
@@ -29,20 +30,24 @@ def _functions(document: Json) -> tuple[str, Json]:
 
 
 def _is_function(item: Json) -> bool:
-  return isinstance(item, Mapping) and ("function" in item or "name" in item)
+  """Whether it says more than a name, which much else has too."""
+  return isinstance(item, Mapping) and (
+    "function" in item
+    or ("name" in item and ("description" in item or "parameters" in item))
+  )
 
 
 def _matches(document: Json) -> bool:
   _, functions = _functions(document)
   if isinstance(functions, list):
-    return bool(functions) and _is_function(functions[0])
+    return any(map(_is_function, functions))
   return _is_function(functions)
 
 
 def _entries(document: Json) -> Iterator[Entry]:
   where, functions = _functions(document)
-  if _is_function(functions):
-    yield Entry(where, functools.partial(Tool.from_json, functions))
+  if isinstance(functions, Mapping):
+    yield Entry(where, functools.partial(_build, functions))
     return
   if not isinstance(functions, list):
     detail = f"{where or 'the document'} is no list of functions"
@@ -50,8 +55,16 @@ def _entries(document: Json) -> Iterator[Entry]:
   for index, function in enumerate(functions):
     yield Entry(
       where + pointer(index),
-      functools.partial(Tool.from_json, function),
+      functools.partial(_build, function),
     )
+
+
+def _build(function: Json) -> Tool:
+  """Refuses what has its parameters, or tools, where they are not read."""
+  for key in (*SCHEMA_KEYS, "tools"):
+    if isinstance(function, Mapping) and key in function:
+      raise Refused(RefusalReason.BAD_RECORD, f"a function has no {key!r}")
+  return Tool.from_json(function)
 
 
 OPENAI = Importer("openai", _matches, _entries)

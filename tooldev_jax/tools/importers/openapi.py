@@ -34,6 +34,7 @@ from tooldev_jax.tools.schemas import Schema
 from tooldev_jax.tools.vocabulary import Tool
 
 _METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
+_PATH_KEYS = ("$ref", "summary", "description", "servers", "parameters")
 _BODY_KINDS = (
   "application/json",
   "application/x-www-form-urlencoded",
@@ -77,6 +78,11 @@ def _entries(document: Json) -> Iterator[Entry]:
       if method in item:
         operation = _Operation(document, path, item, method)
         yield Entry(where + pointer(method), operation.build)
+    for key in item:
+      if key not in (*_METHODS, *_PATH_KEYS) and not key.startswith("x-"):
+        unknown = Refused(RefusalReason.BAD_RECORD, f"no method is {key!r}")
+        refuse = functools.partial(_refuse_path, unknown)
+        yield Entry(where + pointer(key), refuse)
 
 
 def _refuse_path(error: Refused) -> Tool:
@@ -217,7 +223,9 @@ def _content(content: Json) -> Json:
   """The schema of the media type that says most about itself."""
   if not isinstance(content, Mapping) or not content:
     _refuse("content must be an object with a media type")
-  kinds = [kind for kind in _BODY_KINDS if kind in content]
+  bare = {kind.partition(";")[0].strip().lower(): kind for kind in content}
+  kinds = [bare[kind] for kind in _BODY_KINDS if kind in bare]
+  kinds += [kind for name, kind in bare.items() if name.endswith("+json")]
   media = content[kinds[0] if kinds else next(iter(content))]
   return media.get("schema", {}) if isinstance(media, Mapping) else {}
 
@@ -230,11 +238,9 @@ def _body(schema: Schema, name: str) -> tuple[list[_Parameter], Json]:
   parts = [schema, *branches] if "properties" in schema else branches
   if not parts or not all(map(_has_fields, parts)):
     return [_Parameter(name, "body", schema, True)], None
-  required = set(schema.get("required", ()))
+  required = _required(schema)
   if branches:
-    required |= set.intersection(
-      *(set(branch.get("required", ())) for branch in branches)
-    )
+    required |= set.intersection(*map(_required, branches))
   described: dict[str, list[Json]] = {}
   for part in parts:
     for field, own in part["properties"].items():
@@ -243,6 +249,13 @@ def _body(schema: Schema, name: str) -> tuple[list[_Parameter], Json]:
     _Parameter(field, "body", _either(ways), field in required)
     for field, ways in described.items()
   ], schema.get("additionalProperties") or None
+
+
+def _required(schema: Schema) -> set[str]:
+  """Names that a schema requires; the bool of a field's own is none."""
+  listed = schema.get("required")
+  names = listed if isinstance(listed, list) else []
+  return {name for name in names if isinstance(name, str)}
 
 
 def _has_fields(part: Json) -> bool:

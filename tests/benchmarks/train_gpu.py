@@ -86,7 +86,7 @@ def _figures(
   import jax
 
   from tooldev_jax.models.config import DecoderConfig
-  from tooldev_jax.train.flops import peak_flops
+  from tooldev_jax.parallel.chips import peak_flops
   from tooldev_jax.train.step import ideal_flops
 
   config = DecoderConfig.from_hf(_shape(options))

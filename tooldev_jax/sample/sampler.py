@@ -25,6 +25,7 @@ from jax.sharding import Mesh
 
 from tooldev_jax.errors import UserError
 from tooldev_jax.models.transformer import Decoder
+from tooldev_jax.parallel.chips import peak_flops
 from tooldev_jax.sample.params import (
   RequestOutput,
   SamplerConfig,
@@ -45,7 +46,7 @@ from tooldev_jax.sample.schedule import (
   finish,
   seats,
 )
-from tooldev_jax.sample.stats import SampleStats, peak_flops
+from tooldev_jax.sample.stats import SampleStats
 
 Queues = dict[Shape, collections.deque[Unit]]
 
@@ -101,7 +102,7 @@ class Sampler:
     if ahead is None:
       ahead = 0 if device.platform == "cpu" else 1
     self.ahead = ahead
-    self._peak_flops = mesh.size * peak_flops(device)
+    self._peak_flops = mesh.size * (peak_flops(device.device_kind) or 0.0)
 
   def generate(
     self,

@@ -4,23 +4,8 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-import jax
-
 from tooldev_jax.models.config import DecoderConfig
 from tooldev_jax.sample.params import RequestOutput
-
-# Dense bfloat16 FLOP/s of one device, from the makers' data sheets. Kinds
-# that begin alike stand with the longer one first.
-PEAK_FLOPS = {
-  "NVIDIA A100": 312e12,
-  "NVIDIA H100": 989e12,
-  "NVIDIA H200": 989e12,
-  "TPU v4": 275e12,
-  "TPU v5 lite": 197e12,
-  "TPU v5e": 197e12,
-  "TPU v5": 459e12,
-  "TPU v6": 918e12,
-}
 
 
 @dataclasses.dataclass
@@ -136,11 +121,3 @@ def _seen(tokens: int, window: int | None) -> int:
   """Pairs of a token and one that it sees, itself included."""
   full = min(tokens, window or tokens)
   return full * (full + 1) // 2 + (tokens - full) * full
-
-
-def peak_flops(device: jax.Device) -> float:
-  """Of one device, a second; 0 if its kind is not in the table."""
-  for kind, peak in PEAK_FLOPS.items():
-    if device.device_kind.startswith(kind):
-      return peak
-  return 0.0

@@ -20,9 +20,9 @@ from jax.experimental import topologies
 from jax.sharding import Mesh
 
 from tooldev_jax.errors import UserError
+from tooldev_jax.parallel.chips import peak_flops
 from tooldev_jax.parallel.mesh import MeshConfig, make_mesh
 from tooldev_jax.train.compiled import Collective, Instruction, Program
-from tooldev_jax.train.flops import peak_flops
 
 GIB = 2**30
 

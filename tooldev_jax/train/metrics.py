@@ -15,7 +15,8 @@ from etils import epath
 from tensorboardX import SummaryWriter
 
 from tooldev_jax import storage
-from tooldev_jax.train.flops import IdealFlops, peak_flops
+from tooldev_jax.parallel.chips import peak_flops
+from tooldev_jax.train.flops import IdealFlops
 
 _WINDOW = 20
 

@@ -327,6 +327,13 @@ G = Call("g")
       "Sure.\nDone.",
       (F1,),
     ),
+    (
+      "llama",
+      'Sure: {"name":"f","parameters":{"a":1}} and `{"name": "g", '
+      '"parameters": {}}`. Done: {"a": 1}',
+      'Sure:\nand\n. Done: {"a": 1}',
+      (F1, G),
+    ),
     ("llama", '{"parameters":{"a":1},"name":"f"}', "", (F1,)),
     ("llama", '[{"name":"f","parameters":{"a":1}}]', "", (F1,)),
     (

@@ -5,10 +5,10 @@ OpenAI's `{"type": "function", "function": {…}}` around it, arguments that are
 JSON text in a string, none or null for a call without arguments. A key that
 says nothing about a call (`{"name": "f", "city": "Nice"}`) is refused.
 
-Without a family's tag, an object at the start of a line is an attempt at a
-call if its first keys are `name` and `arguments` (or `parameters`), in either
-order, after `type` or `id` at most. Any other JSON is text: answers and tool
-definitions are JSON too.
+Without a family's tag, an object at the start of a line (anywhere, where the
+family writes no tag) is an attempt at a call if its first keys are `name` and
+`arguments` (or `parameters`), in either order, after `type` or `id` at most.
+Any other JSON is text: answers and tool definitions are JSON too.
 """
 
 import abc
@@ -44,16 +44,20 @@ class JsonCallFormat(CallFormat):
     tag: what begins an attempt, wherever it stands.
     escaped_tags: what strings inside calls may not show as it is.
     arguments_key: what the family calls the arguments.
+    writes_tag: whether the family writes its tag; else an untagged attempt may
+      begin within a line.
   """
 
   tag: str
   escaped_tags: tuple[str, ...]
   arguments_key = "arguments"
+  writes_tag = True
 
   def __init__(self) -> None:
+    start = r"^[ \t]*+" if self.writes_tag else ""
     # One search for both marks: two would each pass over the other's finds.
     self._mark = re.compile(
-      rf"({re.escape(self.tag)})|^[ \t]*+((?:\[\s*+)?+{_HEAD})", re.MULTILINE
+      rf"({re.escape(self.tag)})|{start}((?:\[\s*+)?+{_HEAD})", re.MULTILINE
     )
 
   def _find_first(self, text: str, position: int) -> int | None:

@@ -19,6 +19,7 @@ class LlamaFormat(JsonCallFormat):
   tag = "<|python_tag|>"
   escaped_tags = (tag,)
   arguments_key = "parameters"
+  writes_tag = False
 
   def _read_tagged(self, reader: Reader) -> list[Call]:
     return read_bare(reader)

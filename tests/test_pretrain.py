@@ -10,6 +10,7 @@ from configs import tiny_base
 from tooldev_jax import config, pretrain
 from tooldev_jax.data.tokenizer import ChatTokenizer
 from tooldev_jax.data.toy import tokenizer as toy_tokenizer
+from tooldev_jax.errors import UserError
 from tooldev_jax.models.checkpoint import load_model
 from tooldev_jax.parallel.mesh import MeshConfig, make_mesh
 from tooldev_jax.parallel.sharding import TRAIN_RULES
@@ -35,7 +36,12 @@ def small():
     for phase in full.phases[:2]
   )
   return dataclasses.replace(
-    full, vocab_size=1024, model=model, phases=phases, dtype="float32"
+    full,
+    tokenizer="",
+    vocab_size=1024,
+    model=model,
+    phases=phases,
+    dtype="float32",
   )
 
 
@@ -55,6 +61,21 @@ def test_a_finished_base_is_left_as_it_is(small, made):
   before = {file.name: file.stat().mtime for file in made.iterdir()}
   assert pretrain.make_base(small, made.parent) == made
   assert {file.name: file.stat().mtime for file in made.iterdir()} == before
+
+
+def test_a_tokenizer_that_is_there_is_taken(small, made, tmp_path):
+  config = dataclasses.replace(
+    small, tokenizer=str(made), phases=small.phases[:1]
+  )
+  again = pretrain.make_base(config, epath.Path(tmp_path))
+  for name in ("tokenizer.json", "tokenizer_config.json"):
+    assert (again / name).read_bytes() == (made / name).read_bytes()
+
+
+def test_a_tokenizer_that_is_not_there_is_named(small, tmp_path):
+  config = dataclasses.replace(small, tokenizer=str(tmp_path / "none"))
+  with pytest.raises(UserError, match=r"none.*no tokenizer\.json"):
+    pretrain.make_base(config, epath.Path(tmp_path))
 
 
 def test_prompts_are_trained_as_the_phase_says(small, made):

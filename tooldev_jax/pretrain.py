@@ -25,6 +25,7 @@ from tooldev_jax.data.toy import tokenizer as toy_tokenizer
 from tooldev_jax.data.toy import world
 from tooldev_jax.data.toy.parameters import PLAIN
 from tooldev_jax.data.views import KINDS, View, ViewOptions, make_view
+from tooldev_jax.errors import UserError
 from tooldev_jax.models import checkpoint
 from tooldev_jax.models.config import DecoderConfig
 from tooldev_jax.models.parameters import init_params
@@ -32,6 +33,12 @@ from tooldev_jax.parallel.mesh import MeshConfig, make_mesh
 from tooldev_jax.tools.vocabulary import Message
 from tooldev_jax.train.config import TrainConfig
 from tooldev_jax.train.loop import fit
+
+_TOKENIZER_FILES = (
+  "tokenizer.json",
+  "tokenizer_config.json",
+  "chat_template.jinja",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +78,8 @@ class PretrainConfig:
   """The base to make.
 
   Attributes:
-    vocab_size: of the tokenizer, at most.
+    tokenizer: folder that has one; a new one is trained if empty.
+    vocab_size: of a new tokenizer, at most.
     model: fields of config.json but for the vocabulary.
     invented: share of tools made of random words.
     phases: run in order.
@@ -79,6 +87,7 @@ class PretrainConfig:
     dtype: of the weights in the folder.
   """
 
+  tokenizer: str
   vocab_size: int
   model: Mapping[str, Any]
   invented: float
@@ -97,8 +106,13 @@ def make_base(config: PretrainConfig, workdir: epath.Path) -> epath.Path:
   if (folder / "config.json").exists():
     logging.info("%s is complete; nothing to do.", folder)
     return folder
-  tokenizer_folder = workdir / "tokenizer"
+  tokenizer_folder = epath.Path(config.tokenizer or workdir / "tokenizer")
   if not (tokenizer_folder / "tokenizer.json").exists():
+    if config.tokenizer:
+      raise UserError(
+        f"tokenizer={config.tokenizer!r}: there is no tokenizer.json; leave"
+        " the field empty to have one trained."
+      )
     trained = toy_tokenizer.train_tokenizer(config.vocab_size)
     trained.save_pretrained(tokenizer_folder)
   tokenizer = ChatTokenizer.load(tokenizer_folder)
@@ -203,8 +217,9 @@ def _write_folder(
   model: DecoderConfig,
   params: Any,
 ) -> epath.Path:
-  for file in sorted(tokenizer_folder.iterdir()):
-    storage.write_bytes(folder / file.name, file.read_bytes())
+  for name in _TOKENIZER_FILES:
+    data = (tokenizer_folder / name).read_bytes()
+    storage.write_bytes(folder / name, data)
   storage.write_text(folder / "README.md", _card(params))
   checkpoint.save_model(params, model, folder)
   return folder

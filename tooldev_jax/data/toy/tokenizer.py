@@ -128,8 +128,7 @@ def train_tokenizer(
 
   Which of two merges of the same frequency comes first differs from call to
   call: the trainer numbers pieces that continue a word in the order of a hash
-  table. So a base is made again alike, but not to the byte; one that is
-  resumed keeps its tokenizer.
+  table. So the recipe of the shipped base starts from its tokenizer.
 
   Args:
     vocab_size: entries, the control tokens included.

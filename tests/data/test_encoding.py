@@ -1,12 +1,15 @@
+import copy
 import dataclasses
+import json
 
 import hypothesis
 import numpy as np
 import pytest
+import tokenizers
 
 from tests.data import families, test_tokenizer
 from tooldev_jax import errors
-from tooldev_jax.data import encoding, views
+from tooldev_jax.data import encoding, tokenizer, views
 from tooldev_jax.tools import formats
 from tooldev_jax.tools.vocabulary import Call, Example, Message, Tool
 
@@ -310,3 +313,31 @@ def test_weight_travels_with_the_stream(chat_tokenizers):
   encoder = _encoder(chat_tokenizers["llama31"], "llama31")
   example = dataclasses.replace(_EXAMPLE, provenance={"weight": 0.25})
   assert encoder.encode(_view(example, encoder)).weight == 0.25
+
+
+def test_a_target_whose_characters_the_tokenizer_drops_is_counted(
+  chat_tokenizers,
+):
+  # Unigram models without bytes know what they were trained on.
+  chat = chat_tokenizers["unigram"]
+  hf = chat._hf
+  spec = json.loads(hf.backend_tokenizer.to_str())
+  spec["normalizer"] = {
+    "type": "Replace", "pattern": {"String": "\u2603"}, "content": ""
+  }  # fmt: skip
+  dropping = copy.deepcopy(hf)
+  dropping._tokenizer = tokenizers.Tokenizer.from_str(json.dumps(spec))
+  encoder = encoding.Encoder(
+    tokenizer.ChatTokenizer(dropping, "dropping"),
+    options=encoding.EncodeOptions(prompt_style="toolace"),
+  )
+  hello = Message("user", "Hello.")
+  made = [
+    views.View("invocation", name, (hello,), (), text)
+    for name, text in (("gone", "\u2603"), ("here", "a\u2603b"))
+  ]
+  found = encoder.encode_all(made)
+  assert [stream.example_id for stream in found.encoded] == ["here"]
+  assert found.dropped_ids == {encoding.EMPTY_TARGET: ("gone",)}
+  with pytest.raises(encoding.EncodeError, match="empty target"):
+    encoder.encode(made[0])

@@ -204,11 +204,8 @@ class Encoder:
         faults[e.reason].append(view.example_id)
     encoded: list[Encoded] = []
     for draft, stream in zip(drafts, self._join(drafts), strict=True):
-      if len(stream.tokens) <= self.options.max_length:
-        encoded.append(stream)
-        continue
       try:
-        encoded.append(self._shorten(draft))
+        encoded.append(self._fitted(draft, stream))
       except EncodeError as e:
         faults[e.reason].append(draft.view.example_id)
     return EncodedSet(
@@ -228,11 +225,15 @@ class Encoder:
 
   def _fit(self, view: views.View) -> list[Encoded]:
     drafts = self._drafts(view)
-    streams = []
-    for draft, stream in zip(drafts, self._join(drafts), strict=True):
-      long = len(stream.tokens) > self.options.max_length
-      streams.append(self._shorten(draft) if long else stream)
-    return streams
+    streams = zip(drafts, self._join(drafts), strict=True)
+    return [self._fitted(draft, stream) for draft, stream in streams]
+
+  def _fitted(self, draft: _Draft, stream: Encoded) -> Encoded:
+    """`stream`, which `draft` became, or one with fewer distractors."""
+    if len(stream.tokens) > self.options.max_length:
+      stream = self._shorten(draft)
+    self._check(stream)
+    return stream
 
   def _drafts(self, view: views.View) -> list[_Draft]:
     """The view's streams: one, or one a trained turn (module docstring)."""
@@ -378,7 +379,7 @@ class Encoder:
         piece_ids = next(ids)
         tokens += piece_ids
         trained += [is_trained] * len(piece_ids)
-      stream = Encoded(
+      yield Encoded(
         tokens=np.asarray(tokens, np.int32),
         trained=np.asarray(trained, np.bool_),
         weight=draft.view.weight,
@@ -386,15 +387,20 @@ class Encoder:
         example_id=draft.view.example_id,
         dropped_tools=draft.dropped_tools,
       )
-      self._check(stream)
-      yield stream
 
   def _check(self, stream: Encoded) -> None:
-    """What must hold by construction, whatever the data."""
+    """What must hold by construction, whatever the data.
+
+    Raises:
+      EncodeError: the target is no token at all: some tokenizers drop the
+        characters that they do not know.
+    """
     end = self.tokenizer.turn_end_id
     assert stream.tokens[-1] == end and stream.trained[-1], "stop not trained"
-    assert stream.num_trained >= 2, "nothing but the stop token is trained"
     assert not stream.trained[0], "the first token has nothing to predict it"
+    if not stream.trained[-2]:
+      raise EncodeError(EMPTY_TARGET)
+    assert stream.num_trained >= 2, "nothing but the stop token is trained"
 
   def _shorten(self, draft: _Draft) -> Encoded:
     """Drops distractors, last offered first, until the stream fits.

@@ -81,6 +81,9 @@ class ChatTokenizer:
     self._hf = hf_tokenizer
     spec = _bare(json.loads(backend.to_str()))
     marks = _control_entries(spec, _template_text(hf_tokenizer))
+    for mark in marks:
+      # Else full-width or upper-case characters could be normalised to it.
+      mark["normalized"] = False
     self.control = control.ControlTokens({m["content"]: m["id"] for m in marks})
     self._marks = {m["content"]: m for m in marks}
     self._guard = f"G{self.control.secret[1:]}"

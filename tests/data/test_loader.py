@@ -1,4 +1,5 @@
 import collections
+import dataclasses
 
 import hypothesis
 import hypothesis.strategies as st
@@ -227,6 +228,29 @@ def test_epochs_differ_in_order_and_hold_the_same():
   epochs = [flat[i : i + 40] for i in (0, 40, 80)]
   assert epochs[0] != epochs[1] != epochs[2]
   assert sorted(epochs[0]) == sorted(epochs[1]) == sorted(epochs[2])
+
+
+def test_the_fingerprint_knows_content_and_order_and_not_the_mesh():
+  def fingerprint(streams=None, pad_id=0, **changes):
+    config = dataclasses.replace(_CONFIG, **changes)
+    return loader.TrainData.build(
+      streams or _streams(40), config, pad_id
+    ).fingerprint
+
+  assert fingerprint() == fingerprint(row_multiple=1)
+  first, *rest = _streams(40)
+  others = [
+    [dataclasses.replace(first, tokens=first.tokens + 1), *rest],
+    [dataclasses.replace(first, trained=~first.trained), *rest],
+    [dataclasses.replace(first, weight=0.5), *rest],
+    [*rest, first],
+    rest,
+  ]
+  changed = [fingerprint(streams) for streams in others]
+  changed += [
+    fingerprint(pad_id=3), fingerprint(seed=9), fingerprint(epochs=1)
+  ]  # fmt: skip
+  assert len({fingerprint(), *changed}) == 1 + len(changed)
 
 
 def test_processes_that_do_not_divide_are_refused():

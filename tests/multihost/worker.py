@@ -109,7 +109,7 @@ class Recorded:
   def __init__(self, data: Any, terminate_at: int):
     self._data, self._terminate_at = data, terminate_at
     self.num_steps, self.shapes = data.num_steps, data.shapes
-    self.config, self.batch = data.config, data.batch
+    self.fingerprint = data.fingerprint
     self.seen: dict[str, str] = {}
 
   def iterate(

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from etils import epath
 
 from tooldev_jax.train import checkpoint
 from tooldev_jax.train.checkpoint import (
@@ -56,6 +57,8 @@ def test_keeps_the_newest_and_the_best(tmp_path):
     for step in range(1, 6):
       checkpoints.save(step, _state(step), losses[:step])
     checkpoints.wait()
+    assert "of step 2, 4, 5; " in checkpoints.told()
+    assert checkpoints.told().endswith("lowest before 2")
   assert _steps(tmp_path / "c") == [2, 4, 5]
 
 
@@ -118,6 +121,11 @@ def test_a_disk_too_small_is_told_before_anything_is_written(
     with pytest.raises(DiskFullError, match=r"to be written and 0\.0 MiB are"):
       checkpoints.save(1, _state(1), [1.0])
   assert _steps(tmp_path / "c") == []
+
+
+def test_a_disk_too_full_for_a_folder_is_told_as_well(tmp_path):
+  error = checkpoint.disk_full(epath.Path(tmp_path) / "not/made", 0)
+  assert "it is full and" in str(error)
 
 
 def test_a_write_that_fails_half_way_is_told_and_leaves_the_last_whole(

@@ -90,7 +90,7 @@ class Interrupted:
   def __init__(self, data: TrainData, act: Any):
     self._data, self._act = data, act
     self.num_steps, self.shapes = data.num_steps, data.shapes
-    self.config, self.batch = data.config, data.batch
+    self.fingerprint = data.fingerprint
 
   def iterate(self, start_step: int, index: int = 0, count: int = 1) -> Any:
     for step, batch in enumerate(

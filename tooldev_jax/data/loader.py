@@ -12,6 +12,8 @@ micro-batches divide. The last step of an epoch is filled with empty rows
 """
 
 import dataclasses
+import functools
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -165,6 +167,24 @@ class TrainData:
     if isinstance(encoded, encoding.EncodedSet):
       encoded = encoded.encoded
     return cls(encoded, config, pad_id)
+
+  @functools.cached_property
+  def fingerprint(self) -> str:
+    """SHA-256 over all that the batches follow from but their `shapes`.
+
+    What rows are a multiple of does not count: it follows from the mesh, and a
+    run may move to another one on which its batches have the same shapes.
+    """
+    settings = dataclasses.replace(self.config, row_multiple=1)
+    digest = hashlib.sha256(f"{settings} {self._pad_id}".encode())
+    for stream in self._streams:
+      digest.update(f"{len(stream.tokens)} {float(stream.weight)}".encode())
+      digest.update(np.ascontiguousarray(stream.tokens, np.int32).data)
+      digest.update(np.packbits(stream.trained).data)
+    for plan in self._plans:
+      digest.update(np.ascontiguousarray(plan.order).data)
+      digest.update(np.ascontiguousarray(plan.bounds).data)
+    return digest.hexdigest()
 
   def batch(self, step: int) -> Batch:
     """The global batch of one step: arrays [K, R, ...] of numpy."""

@@ -11,6 +11,12 @@ Orbax renames a finished checkpoint into place, so one that was cut short by a
 kill is never seen. One that was damaged afterwards is: each has a checksum of
 its values, taken on the devices before saving and again after restoring. The
 checksum adds up the bits as integers, so it does not depend on the mesh.
+
+Beside the newest ones, the one with the lowest training loss since the
+checkpoint before is kept and named. It is what to look at when a training has
+gone wrong; no result is ever chosen by it, since a loss on the data that is
+trained says nothing about calls. Those are judged on development examples, at
+the end of each stage and round (`pipeline`).
 """
 
 import shutil
@@ -60,9 +66,10 @@ class Checkpoints:
     if processes.is_lead():
       folder.mkdir(parents=True, exist_ok=True)
     processes.barrier("checkpoint folder")
+    loss = lambda metrics: metrics["loss"]
     best = preservation_policy.BestN(
       n=1,
-      get_metric_fn=lambda metrics: metrics["loss"],
+      get_metric_fn=loss,
       reverse=True,
       keep_checkpoints_without_metrics=False,
     )
@@ -70,6 +77,8 @@ class Checkpoints:
       folder,
       options=ocp.CheckpointManagerOptions(
         cleanup_tmp_directories=True,
+        best_fn=loss,
+        best_mode="min",
         preservation_policy=preservation_policy.AnyPreservationPolicy(
           [preservation_policy.LatestN(keep), best]
         ),
@@ -150,6 +159,20 @@ class Checkpoints:
       )
       self._manager.delete(step)
     return None
+
+  def told(self) -> str:
+    """A sentence: which checkpoints are there, and which of them is the best.
+
+    What is still being written counts as well: call `wait` before.
+    """
+    steps = self._manager.all_steps()
+    if not steps:
+      return f"{self._folder} has no checkpoint"
+    return (
+      f"{self._folder} has checkpoints of step"
+      f" {', '.join(map(str, sorted(steps)))}; training loss was lowest before"
+      f" {self._manager.best_step()}"
+    )
 
   def wait(self) -> None:
     """Returns when everything saved is on the disk.
@@ -239,8 +262,8 @@ def check_identity(
     raise OtherRunError(
       f"{what} belongs to another run:\n"
       + "\n".join(lines)
-      + "\nUse the settings it was made with, another name or workdir, or"
-      " delete it."
+      + "\nUse the settings it was made with (the rows of a batch follow from"
+      " the mesh, too), another name or workdir, or delete it."
     )
 
 
@@ -301,7 +324,9 @@ def disk_full(folder: epath.Path, need: int) -> DiskFullError:
   wanted = (
     f"{need / 2**20:,.1f} MiB are to be written" if need else "it is full"
   )
-  free = shutil.disk_usage(folder).free / 2**20
+  # Not even the folder may have been made.
+  there = next(path for path in (folder, *folder.parents) if path.exists())
+  free = shutil.disk_usage(there).free / 2**20
   return DiskFullError(
     f"no space in {folder}: {wanted} and {free:,.1f} MiB are free. Make room"
     " and run the same command again: it goes on from the last whole checkpoint"

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 import jax
 import numpy as np
@@ -19,16 +19,14 @@ class TrainData(Protocol):
   Attributes:
     num_steps: length of the run.
     shapes: of the global batch, by name.
-    config: its settings, a `data.loader.LoaderConfig`.
+    fingerprint: digest of all that the batches follow from but their shapes.
   """
 
   num_steps: int
   shapes: Mapping[str, tuple[int, ...]]
-  config: Any
 
-  def batch(self, step: int) -> Arrays:
-    """The global batch of one step."""
-    ...
+  @property
+  def fingerprint(self) -> str: ...
 
   def iterate(
     self, start_step: int, process_index: int = 0, process_count: int = 1

@@ -14,7 +14,6 @@ starts from the beginning. Whatever the way, the resulting bytes are the same
 
 import contextlib
 import dataclasses
-import hashlib
 import math
 import signal
 import threading
@@ -96,11 +95,11 @@ class NonFiniteError(RuntimeError):
     folder: where its batch is.
   """
 
-  def __init__(self, report: StepReport, folder: epath.Path):
+  def __init__(self, report: StepReport, folder: epath.Path, kept: str):
     super().__init__(
       f"step {report.step}: loss {report.loss}, gradient norm"
       f" {report.grad_norm}, {report.trained_tokens} trained tokens. The batch"
-      f" is in {folder}. Nothing after the last checkpoint was kept."
+      f" is in {folder}. {kept}"
     )
     self.step, self.folder = report.step, folder
 
@@ -181,6 +180,7 @@ class _Run:
     self._losses: list[float] = []
     self._reporter: Reporter | None = None
     self._clock = _Clock()
+    self._profiler = _Profiler(folder / "profile", config.profile_steps)
 
   def train(self, frozen: Any, initial: Any) -> FitResult:
     """Restores or starts, makes the steps that are left, writes the result."""
@@ -204,9 +204,11 @@ class _Run:
         state = self._step.init(place(initial, self._step.state.trained))
       if processes.is_lead():
         self._reporter = stack.enter_context(self._open_reporter())
+      stack.callback(self._profiler.stop)
       frozen = place(frozen, self._step.base)
       state = self._make_steps(state, frozen, checkpoints, asked)
       checkpoints.wait()
+      self._say(checkpoints.told())
       return write_result(
         self._folder, self._identity, state.trained, self._losses
       )
@@ -221,23 +223,22 @@ class _Run:
     run = self._step.compile()
     every, last = self._config.checkpoint_every, self._data.num_steps
     feed = Feed(self._data, self._step.batch, len(self._losses))
-    profiler = _Profiler(self._folder / "profile", self._config.profile_steps)
     unread: tuple[Any, Arrays] | None = None
     self._clock.start()
     for done in range(len(self._losses) + 1, last + 1):
-      profiler.before(done)
+      self._profiler.before(done)
       rows, batch = feed.next()
       state, metrics = run(state, frozen, batch)
       if done < last:
         feed.read_ahead()
       # Metrics are read one step late, with the next step under way.
       if unread is not None:
-        self._report(*unread, feed)
+        self._report(*unread, feed, checkpoints)
       unread = (metrics, rows)
-      profiler.after(done, metrics)
+      self._profiler.after(done, metrics)
       stop = processes.stop_asked(asked.is_set()) and done < last
       if stop or done == last or (every and done % every == 0):
-        self._report(*unread, feed)
+        self._report(*unread, feed, checkpoints)
         unread = None
       if stop or (every and done % every == 0 and done < last):
         checkpoints.save(done, state, self._losses, wait=stop)
@@ -246,7 +247,9 @@ class _Run:
         raise Preempted(self._name, done)
     return state
 
-  def _report(self, metrics: Any, rows: Arrays, feed: Feed) -> None:
+  def _report(
+    self, metrics: Any, rows: Arrays, feed: Feed, checkpoints: Checkpoints
+  ) -> None:
     """Waits for one step's numbers, checks them and passes them on."""
     values = {key: x.item() for key, x in jax.device_get(metrics).items()}
     report = StepReport(
@@ -258,7 +261,8 @@ class _Run:
     if not math.isfinite(report.loss) or not math.isfinite(report.grad_norm):
       folder = self._folder / f"stopped_at_{report.step}"
       save_batch(folder, rows)
-      raise NonFiniteError(report, folder)
+      checkpoints.wait()
+      raise NonFiniteError(report, folder, checkpoints.told())
     self._losses.append(report.loss)
     if self._reporter is not None:
       self._reporter.add(report)
@@ -317,27 +321,14 @@ def _identity(
   return {
     "base": base.fingerprint,
     "initial": checksum(named_leaves(initial)),
-    "data": data_digest(data),
+    "data": data.fingerprint,
+    # Micro-batches, rows and their length or trained places.
+    "batch.tokens": list(data.shapes["tokens"]),
+    "batch.targets": list(data.shapes["target_ids"]),
     "steps": data.num_steps,
     **adapter,
     **settings,
   }
-
-
-def data_digest(data: TrainData) -> str:
-  """SHA-256 over the loader's settings and every example as it is trained.
-
-  The first epoch has all examples; the settings say what later ones make of
-  them. What rows are a multiple of does not count: it follows from the mesh,
-  and a run may move to another one on which its batches are the same.
-  """
-  settings = dataclasses.replace(data.config, row_multiple=1)
-  digest = hashlib.sha256(repr(settings).encode())
-  for step in range(-(-data.num_steps // data.config.epochs)):
-    for name, array in sorted(data.batch(step).items()):
-      digest.update(f"{name}{array.shape}".encode())
-      digest.update(np.ascontiguousarray(array).data)
-  return digest.hexdigest()
 
 
 @contextlib.contextmanager
@@ -378,16 +369,24 @@ class _Clock:
 
 
 class _Profiler:
-  """Traces the steps that the config names."""
+  """Traces those of the steps that the config names which this call makes."""
 
   def __init__(self, folder: epath.Path, steps: str):
     self._folder, self._steps = folder, profile_range(steps)
+    self._on = False
 
   def before(self, step: int) -> None:
-    if self._steps and step == self._steps.start:
+    if step in self._steps and not self._on:
       jax.profiler.start_trace(str(self._folder))
+      self._on = True
 
   def after(self, step: int, metrics: Any) -> None:
-    if self._steps and step == self._steps.stop - 1:
+    if self._on and step + 1 not in self._steps:
       jax.block_until_ready(metrics)
+      self.stop()
+
+  def stop(self) -> None:
+    """Writes what was traced so far; the training may end in between."""
+    if self._on:
       jax.profiler.stop_trace()
+      self._on = False

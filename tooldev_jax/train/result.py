@@ -114,9 +114,11 @@ def read_trained(folder: epath.Path, like: Any) -> tuple[Any, str]:
     UserError: the file is not the one that the manifest is about.
   """
   where = folder / "result"
-  with (where / TRAINED).open("rb") as f:
-    fingerprint = hashlib.file_digest(f, "sha256").hexdigest()
-  expected = storage.read_json(where / MANIFEST)["sha256"][TRAINED]
+  expected = _read(where / MANIFEST)["sha256"][TRAINED]
+  fingerprint = "nothing"
+  if (where / TRAINED).exists():
+    with (where / TRAINED).open("rb") as f:
+      fingerprint = hashlib.file_digest(f, "sha256").hexdigest()
   if fingerprint != expected:
     raise UserError(
       f"{where / TRAINED} has SHA-256 {fingerprint}, and {MANIFEST} says"
@@ -142,15 +144,15 @@ def read_result(
 
   Raises:
     OtherRunError: it was made with other settings, data or base.
-    UserError: the file is not the one that the manifest is about.
+    UserError: a file is damaged, or not the one that the manifest is about.
   """
   where = folder / "result"
   if not (where / MANIFEST).exists():
     return None
-  manifest = storage.read_json(where / MANIFEST)
+  manifest = _read(where / MANIFEST)
   check_identity(manifest["identity"], identity, f"result {where}")
   trained, fingerprint = read_trained(folder, like)
-  losses = storage.read_json(where / LOSSES)
+  losses = _read(where / LOSSES)
   return FitResult(
     trained=trained,
     steps=manifest["steps"],
@@ -159,6 +161,17 @@ def read_result(
     path=where / TRAINED,
     fingerprint=fingerprint,
   )
+
+
+def _read(path: epath.Path) -> Any:
+  """A JSON file of a result."""
+  try:
+    return storage.read_json(path)
+  except (FileNotFoundError, ValueError) as error:
+    raise UserError(
+      f"{path} is gone or damaged ({error}). Delete {path.parent} to train"
+      " again."
+    ) from error
 
 
 def save_batch(folder: epath.Path, arrays: Mapping[str, np.ndarray]) -> None:

@@ -83,7 +83,10 @@ def test_training_data_loses_what_evaluation_asks(run, tmp_path):
       strict=True,
     )
   ]  # fmt: skip
-  known[2] = dataclasses.replace(known[2], calls=(Call("FindFlights"),))
+  finder = dataclasses.replace(_TOOL, name="FindFlights")
+  known[2] = dataclasses.replace(
+    known[2], tools=(finder,), calls=(Call("FindFlights"),)
+  )
   test = dataclasses.replace(
     _rows("test", [asked], _TOOL)[0], messages=(Message("user", asked),)
   )
@@ -167,6 +170,18 @@ def test_rows_that_no_stage_can_use_are_left_out_and_told(run):
   ]
 
 
+def test_calls_of_tools_that_are_not_offered_are_not_learned(run):
+  odd = dataclasses.replace(_rows("odd")[0], tools=(_TOOL,))
+  found = run(examples=[odd, *_rows("examples")])
+  assert [e.id for e in found.examples] == [
+    "examples0",
+    "examples1",
+    "examples2",
+  ]
+  why = "calls a tool that it does not offer"
+  assert _told(found) == [("examples: rows not used", 1, 4, why)]
+
+
 def test_gold_that_no_answer_could_be_is_left_out(run):
   deep = 1
   for _ in range(70):
@@ -197,12 +212,16 @@ def test_a_limit_counts_rows_that_can_be_used(run):
   )
 
 
-def test_repeated_ids_are_refused_where_answers_are_told_apart_by_them(run):
-  twice = _rows("x", _TEXTS[:1]) * 2
-  assert len(run(examples=twice).examples) == 2
-  for role in ("queries", "development", "test"):
-    with pytest.raises(UserError, match=rf"data\.{role}: 1 ids repeat"):
+def test_rows_that_repeat_an_id_are_bad_rows(run):
+  rows = _rows("x", _TEXTS)
+  twice = [*rows, rows[0]]
+  for role in ("examples", "queries", "development", "test"):
+    with pytest.raises(UserError, match=rf"data\.{role}: 1 of 7 rows are bad"):
       run(**{role: twice})
+    found = run(**{role: twice, "data__max_bad_share": 0.2})
+    assert len(getattr(found, role)) == 6
+    told = (f"{role}: rows not read", 1, 7, "an id that came before")
+    assert told in _told(found)
 
 
 @pytest.mark.parametrize(

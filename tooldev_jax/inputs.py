@@ -66,8 +66,8 @@ def read_inputs(config: RunConfig, workdir: epath.Path) -> Inputs:
 
   Raises:
     UserError: a file is missing, is of another kind, or has too many bad
-      rows; ids repeat where they must not; an input that a stage needs has
-      nothing in it that the stage can use.
+      rows; an input that a stage needs has nothing in it that the stage can
+      use.
   """
   if config.toy.examples and not (workdir / "data" / "test.jsonl").exists():
     write_world(config.toy, workdir / "data")
@@ -144,9 +144,16 @@ _NO_ANSWER: _Lack = (
   lambda example: example.provenance.get("labelled") is False,
 )
 _NO_TOOL: _Lack = ("no tool", lambda example: not example.tools)
+_NOT_OFFERED: _Lack = (
+  "calls a tool that it does not offer",
+  lambda example: any(
+    call.name not in {tool.name for tool in example.tools}
+    for call in example.calls
+  ),
+)
 _LACKS: Mapping[str, Sequence[_Lack]] = {
   "documents": (_NO_TOOL,),
-  "examples": (_NO_QUERY, _NO_ANSWER),
+  "examples": (_NO_QUERY, _NO_ANSWER, _NOT_OFFERED),
   "queries": (_NO_QUERY,),
   "queries_gold": (_NO_ANSWER,),
   "development": (_NO_QUERY, _NO_ANSWER),
@@ -261,7 +268,3 @@ def _check(config: RunConfig, read: _Found) -> None:
       f"data.queries has {queries} queries, too few for {rounds} rounds"
       + (f" of {size}" if size else "")
     )
-  for role in ("queries", *EVALUATION):
-    ids = [example.id for example in read[role]]
-    if len(set(ids)) < len(ids):
-      raise UserError(f"data.{role}: {len(ids) - len(set(ids))} ids repeat")

@@ -210,8 +210,8 @@ def _key(
 
 def _code() -> Iterator[pathlib.Path]:
   """Source files that decide tokens: another version, another key."""
-  for package in (views, formats):
-    yield from sorted(pathlib.Path(str(package.__file__)).parent.glob("*.py"))
+  for module in (views, sources, vocabulary, formats):
+    yield from sorted(pathlib.Path(str(module.__file__)).parent.glob("*.py"))
 
 
 def _dump(found: encoding.EncodedSet) -> bytes:

@@ -52,6 +52,15 @@ def test_bad_rows_are_reported_by_line_and_reason(tmp_path):
   assert f"{path}:2: field /messages/0/role" in str(caught.value)
 
 
+def test_a_row_whose_id_came_before_is_bad(tmp_path):
+  records.write(tmp_path / "rows.jsonl", [*_EXAMPLES, _EXAMPLES[1]])
+  read = sources.read_examples(tmp_path / "rows.jsonl", "records")
+  assert read.examples == _EXAMPLES
+  (bad,) = read.rejected
+  assert (bad.line, bad.reason) == (4, "an id that came before")
+  assert bad.detail == _EXAMPLES[1].id
+
+
 def test_a_file_without_rows_is_an_error(tmp_path):
   (tmp_path / "rows.jsonl").write_text("\n")
   read = sources.read_examples(tmp_path / "rows.jsonl", "records")

@@ -10,12 +10,20 @@ from tooldev_jax.tools import jsontext, vocabulary
 
 
 def read(path: epath.Path) -> rows.Read:
-  """Reads rows of examples; what they say of their origin is kept."""
+  """Reads rows of examples; what they say of their origin is kept.
+
+  An id tells a row from the others, so a row whose id came before is bad.
+  """
   examples: list[vocabulary.Example] = []
   rejected: list[rows.BadRow] = []
+  seen: set[str] = set()
   for line, text in rows.numbered_lines(path):
     try:
-      examples.append(_example(rows.load_row(text)))
+      example = _example(rows.load_row(text))
+      if example.id in seen:
+        raise rows.RowError("an id that came before", example.id)
+      seen.add(example.id)
+      examples.append(example)
     except (rows.RowError, vocabulary.RecordError) as e:
       rejected.append(rows.bad_row(path, line, e))
   return rows.Read(tuple(examples), tuple(rejected))

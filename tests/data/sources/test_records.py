@@ -109,6 +109,20 @@ def test_a_list_that_breaks_gives_what_came_before(tmp_path):
   assert (len(read.examples), len(read.rejected)) == (1, 1)
 
 
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_broken_item_of_a_list_is_one_bad_row(tmp_path, indent):
+  path = tmp_path / "rows.json"
+  rows = [json.dumps(e.to_json(), indent=indent) for e in _EXAMPLES]
+  rows.insert(1, rows[0].replace('"role":', '"role"', 1))
+  rows = [row.replace("\n", "\n  ") for row in rows]
+  between = ",\n  " if indent else ",\n"
+  path.write_text(f"[{between[1:]}{between.join(rows)}\n]")
+  read = sources.read_examples(path, "records")
+  assert read.examples == _EXAMPLES
+  (bad,) = read.rejected
+  assert (bad.line, bad.reason) == (2 + rows[0].count("\n") + 1, "not JSON")
+
+
 def test_lines_that_are_lists_are_lines(tmp_path):
   path = tmp_path / "rows.jsonl"
   path.write_text(f"[]\n{json.dumps(_EXAMPLES[0].to_json())}\n")

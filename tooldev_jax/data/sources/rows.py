@@ -164,7 +164,11 @@ def _is_list(lines: Sequence[str]) -> bool:
 
 
 def _items(text: str) -> Iterator[tuple[int, str]]:
-  """The items of the list that `text` is; what cannot be cut is one item."""
+  """The items of the list that `text` is.
+
+  An item that is broken ends where a line begins as its own did; without one,
+  all that is left is one item.
+  """
   start = _next(text, text.index("[") + 1)
   line, counted = 1, 0
   while not text.startswith("]", start) or text[start + 1 :].strip():
@@ -173,11 +177,20 @@ def _items(text: str) -> Iterator[tuple[int, str]]:
     try:
       _, end = _LOOSE.raw_decode(text, start)
     except (ValueError, RecursionError):
-      end = len(text)
+      end = _next_alike(text, start)
     yield line, text[start:end]
     if end == len(text):
       return
     start = _next(text, end)
+
+
+def _next_alike(text: str, start: int) -> int:
+  """Where the next line begins that is indented as the one of `start` is."""
+  indent = text[text.rfind("\n", 0, start) + 1 : start]
+  if indent.strip():  # Items that stand in one line, or the list's first.
+    indent = ""
+  end = text.find(f"\n{indent}{{", start + 1)
+  return len(text) if end < 0 else end
 
 
 def _next(text: str, start: int) -> int:

@@ -98,8 +98,15 @@ def test_windows_follow_the_family():
   assert windows(config("mistral", sliding_window=None)) == [None, None]
   assert windows(config("qwen2", sliding_window=9)) == [None, None]
   assert windows(
-    config("qwen3", layer_types=["full_attention", "sliding_attention"])
+    config(
+      "qwen3",
+      layer_types=["full_attention", "sliding_attention"],
+      use_sliding_window=True,
+    )
   ) == [None, 4096]
+  # As transformers reads them: without a size, or switched off, no window.
+  off = {"sliding_window": None, "max_window_layers": 0}
+  assert windows(config("qwen2", use_sliding_window=True, **off)) == [None] * 2
 
 
 @pytest.mark.parametrize(
@@ -123,6 +130,38 @@ def test_windows_follow_the_family():
       {"rope_parameters": {"rope_type": "default", "mscale": 2}},
       "unknown .*mscale",
     ),
+    (
+      {"rope_parameters": {"full_attention": {"rope_theta": 1e4}}},
+      "llama has one of all layers",
+    ),
+    (
+      {
+        "rope_parameters": {"rope_type": "default", "rope_theta": 1e4},
+        "rope_scaling": LLAMA3,
+      },
+      "rope_scaling and rope_parameters have different factor",
+    ),
+    ({"rope_scaling": "llama3"}, "rope_scaling='llama3'; an object is needed"),
+    (
+      {"rope_scaling": LLAMA3 | {"factor": "8"}},
+      "factor='8'; a positive number",
+    ),
+    (
+      {"rope_scaling": LLAMA3 | {"high_freq_factor": 1.0}},
+      "high_freq_factor=1.0; the first must be the smaller",
+    ),
+    ({"model_type": "qwen2"}, r"LlamaForCausalLM \(model_type 'qwen2'\)"),
+    ({"tie_word_embeddings": "no"}, "tie_word_embeddings='no'; true or false"),
+    ({"rms_norm_eps": "small"}, "rms_norm_eps='small'; a positive number"),
+    ({"head_dim": 7}, "head_dim=7; RoPE needs it even"),
+    (
+      {
+        "model_type": "qwen3",
+        "architectures": None,
+        "layer_types": ["sliding_attention"] * 2,
+      },
+      "sliding_window is null or use_sliding_window is false",
+    ),
     ({"num_key_value_heads": 3}, "not a multiple of num_key_value_heads=3"),
     ({"hidden_size": -1}, "hidden_size=-1; a positive whole number"),
     ({"vocab_size": "many"}, "vocab_size='many'"),
@@ -136,4 +175,16 @@ def test_refuses_by_name(changes, message):
 
 def test_a_field_that_is_off_is_no_obstacle():
   """Newer files carry switches of other features, turned off."""
-  assert config(some_new_feature=False, another=None) == config()
+  off = config(some_new_feature=False, another=None, pruned_heads={})
+  assert off == config()
+
+
+def test_null_heads_of_keys_are_those_of_queries():
+  """Whatever the family's default is where the field is left out."""
+  made = config("qwen2", num_attention_heads=6, num_key_value_heads=None)
+  assert made.num_kv_heads == 6
+
+
+def test_what_is_no_object_is_named():
+  with pytest.raises(UserError, match=r"x.json: an object is needed, not \[1"):
+    DecoderConfig.from_hf([1, 2], "x.json")

@@ -13,7 +13,7 @@ from typing import Any
 
 from tooldev_jax.errors import UserError
 from tooldev_jax.models.families import FAMILIES, Family
-from tooldev_jax.models.rope import Rope
+from tooldev_jax.models.rope import Rope, rope_from_hf, rope_to_hf
 
 ACTIVATIONS = ("silu", "gelu_pytorch_tanh")
 LOCAL, GLOBAL = "sliding_attention", "full_attention"
@@ -29,6 +29,14 @@ _PASSED_ON = frozenset(
     *("output_attentions", "is_encoder_decoder", "id2label", "label2id"),
     *("problem_type", "chunk_size_feed_forward", "tokenizer_class", "prefix"),
     *("task_specific_params", "unsloth_fixed", "unsloth_version"),
+    *("_attn_implementation", "_attn_implementation_autoset"),
+    *("attn_implementation", "is_llama_config", "transformers.js_config"),
+    # Defaults of generation, which older files hold.
+    *("do_sample", "early_stopping", "max_length", "min_length"),
+    *("temperature", "top_k", "top_p", "typical_p", "num_return_sequences"),
+    *("num_beams", "num_beam_groups", "diversity_penalty", "length_penalty"),
+    *("repetition_penalty", "no_repeat_ngram_size"),
+    "encoder_no_repeat_ngram_size",
   )
 )
 _ROPE_FIELDS = (
@@ -186,7 +194,7 @@ class DecoderConfig:
 
   def _rope_fields(self) -> dict[str, Any]:
     """RoPE in the words of transformers 5 and, beside them, of 4."""
-    by_type = {_layer_type(x): _rope_to_hf(x.rope) for x in self.layers}
+    by_type = {_layer_type(x): rope_to_hf(x.rope) for x in self.layers}
     if not self.family.local_rope:
       (rope,) = {json.dumps(x, sort_keys=True) for x in by_type.values()}
       parameters = json.loads(rope)
@@ -202,23 +210,26 @@ class _Reader:
   """Reads one config.json field by field and refuses what is left over."""
 
   def __init__(self, fields: Mapping[str, Any], where: str):
+    if not isinstance(fields, Mapping):
+      raise UserError(f"{where}: an object is needed, not {fields!r:.40}.")
     self.fields = fields
     self.where = where
     model_type = fields.get("model_type")
     architectures = fields.get("architectures") or []
-    known = {x.architecture: x for x in FAMILIES.values()}
     family = FAMILIES.get(str(model_type))
-    if family is None or any(x not in known for x in architectures):
+    if family is None or any(x != family.architecture for x in architectures):
       found = ", ".join(map(str, architectures)) or "no architecture"
+      known = (f"{x.architecture} ({x.model_type})" for x in FAMILIES.values())
       raise UserError(
         f"{where}: {found} (model_type {model_type!r}) is not supported; "
         f"supported: {', '.join(sorted(known))}."
       )
     self.family = family
+    self.defaults = {"initializer_range": 0.02} | dict(family.defaults)
 
   def get(self, field: str) -> Any:
     """The field's value, or the family's default where it is left out."""
-    default = self.family.defaults.get(field)
+    default = self.defaults.get(field)
     value = self.fields.get(field, default)
     # null stands for "left out", but a window or soft cap of null means off.
     optional = field in ("sliding_window", *self.family.soft_caps)
@@ -229,20 +240,26 @@ class _Reader:
     family = self.family
     heads = self.number("num_attention_heads")
     hidden = self.number("hidden_size")
-    kv_heads = self.get("num_key_value_heads") or heads
+    kv_heads = heads
+    # null is one for each query head, even where the default is another.
+    if self.fields.get("num_key_value_heads", self.get("num_key_value_heads")):
+      kv_heads = self.number("num_key_value_heads")
     if heads % kv_heads:
       raise UserError(
         f"{self.where}: num_attention_heads={heads} is not a multiple of "
         f"num_key_value_heads={kv_heads}."
       )
-    head_dim = self.get("head_dim") or hidden // heads
+    head_dim = hidden // heads
+    if self.get("head_dim") is not None:
+      head_dim = self.number("head_dim")
+    if head_dim % 2:
+      raise UserError(f"{self.where}: head_dim={head_dim}; RoPE needs it even.")
     activation = self.get(family.activation)
     if activation not in ACTIVATIONS:
       raise UserError(
         f"{self.where}: {family.activation}={activation!r} is not supported; "
         f"supported: {', '.join(ACTIVATIONS)}."
       )
-    final_cap = family.soft_caps[1]
     return DecoderConfig(
       model_type=family.model_type,
       vocab_size=self.number("vocab_size"),
@@ -253,9 +270,9 @@ class _Reader:
       head_dim=head_dim,
       layers=self.layers(head_dim),
       activation=activation,
-      rms_norm_eps=float(self.get("rms_norm_eps")),
+      rms_norm_eps=float(self.number("rms_norm_eps", whole=False)),
       max_position_embeddings=self.number("max_position_embeddings"),
-      tie_embeddings=bool(self.get("tie_word_embeddings")),
+      tie_embeddings=self.flag("tie_word_embeddings"),
       qkv_bias=self.flag(family.qkv_bias),
       out_bias=self.flag(family.out_bias),
       mlp_bias=self.flag(family.mlp_bias),
@@ -263,11 +280,9 @@ class _Reader:
       unit_offset_norm=family.unit_offset_norm,
       sandwich_norm=family.sandwich_norm,
       scale_embeddings=family.scale_embeddings,
-      final_soft_cap=self.get(final_cap) if final_cap else None,
-      query_scalar=self.get(family.query_scalar)
-      if family.query_scalar
-      else None,
-      initializer_range=float(self.fields.get("initializer_range") or 0.02),
+      final_soft_cap=self.optional(family.soft_caps[1]),
+      query_scalar=self.optional(family.query_scalar),
+      initializer_range=float(self.number("initializer_range", whole=False)),
       extra=json.dumps(
         {k: v for k, v in self.fields.items() if k in _PASSED_ON},
         sort_keys=True,
@@ -285,10 +300,11 @@ class _Reader:
             f"{family.model_type}; supported: {family.fixed[field]!r}."
           )
       elif (
-        field not in family.defaults
+        field not in self.defaults
         and field not in _PASSED_ON
         and field not in _ROPE_FIELDS
-        and field not in ("model_type", "architectures", "initializer_range")
+        and field not in ("model_type", "architectures")
+        and value not in ({}, [])
         and value is not None
         and value is not False
       ):
@@ -299,28 +315,42 @@ class _Reader:
           f"{', '.join(sorted(family.defaults))}."
         )
 
-  def number(self, field: str) -> int:
+  def number(self, field: str, whole: bool = True) -> Any:
     value = self.get(field)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    kinds = int if whole else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kinds) or not value > 0:
       raise UserError(
-        f"{self.where}: {field}={value!r}; a positive whole number is needed."
+        f"{self.where}: {field}={value!r}; a positive "
+        f"{'whole ' if whole else ''}number is needed."
       )
     return value
 
+  def optional(self, field: str | None) -> Any:
+    """A number that may be null, or that the family does not have."""
+    if field is None or self.get(field) is None:
+      return None
+    return self.number(field, whole=False)
+
   def flag(self, source: bool | str) -> bool:
-    return bool(self.get(source)) if isinstance(source, str) else source
+    value = self.get(source) if isinstance(source, str) else source
+    if not isinstance(value, bool):
+      raise UserError(
+        f"{self.where}: {source}={value!r}; true or false needed."
+      )
+    return value
 
   def layers(self, head_dim: int) -> tuple[LayerSpec, ...]:
     family = self.family
-    scalar = self.get(family.query_scalar) if family.query_scalar else head_dim
-    soft_cap = self.get(family.soft_caps[0]) if family.soft_caps[0] else None
-    window = self.get("sliding_window") if family.windows != "none" else None
+    scalar = self.optional(family.query_scalar) or head_dim
+    soft_cap = self.optional(family.soft_caps[0])
+    window = self.window()
     specs = []
     for layer_type in self.layer_types():
       local = layer_type == LOCAL
       if local and window is None:
         raise UserError(
-          f"{self.where}: layer_types has {LOCAL}, but sliding_window is null."
+          f"{self.where}: layer_types has {LOCAL}, but sliding_window is null "
+          "or use_sliding_window is false."
         )
       attention = AttentionSpec(
         scale=float(scalar) ** -0.5,
@@ -330,22 +360,31 @@ class _Reader:
       specs.append(LayerSpec(attention, self.rope(layer_type)))
     return tuple(specs)
 
+  def window(self) -> int | None:
+    """Tokens that the layers with a window see; None if no layer has one."""
+    windows = self.family.windows
+    if windows == "none" or self.get("sliding_window") is None:
+      return None
+    if windows == "late" and not self.flag("use_sliding_window"):
+      return None
+    return self.number("sliding_window")
+
   def layer_types(self) -> list[str]:
     """LOCAL or GLOBAL for each layer."""
     count = self.number("num_hidden_layers")
     family = self.family
     named = self.get("layer_types")
     if named is not None:
-      wrong = sorted(set(named) - {LOCAL, GLOBAL})
+      wrong = [x for x in named if x not in (LOCAL, GLOBAL)]
       if wrong or len(named) != count:
         raise UserError(
           f"{self.where}: layer_types names {len(named)} layers and "
           f"{wrong or 'known types'}; {count} of {LOCAL} or {GLOBAL} needed."
         )
       return list(named)
-    if family.windows == "all" and self.get("sliding_window") is not None:
+    if family.windows == "all" and self.window() is not None:
       return [LOCAL] * count
-    if family.windows == "late" and self.get("use_sliding_window"):
+    if family.windows == "late" and self.window() is not None:
       first = self.get("max_window_layers")
       return [LOCAL if i >= first else GLOBAL for i in range(count)]
     if family.windows == "pattern":
@@ -355,87 +394,46 @@ class _Reader:
 
   def rope(self, layer_type: str) -> Rope:
     """One layer type's RoPE, from the new field or from the old ones."""
-    parameters = self.fields.get("rope_parameters") or {}
-    scaling = self.fields.get("rope_scaling") or {}
-    if LOCAL in parameters or GLOBAL in parameters:
-      parameters = parameters.get(layer_type) or {}
-      scaling = {}
-    elif not parameters:
-      parameters = scaling
-    if self.family.local_rope and layer_type == LOCAL:
-      # The old files scale the global layers only.
-      theta = self.fields.get("rope_local_base_freq") or 10000.0
-      if not self.fields.get("rope_parameters"):
-        parameters = {}
-    else:
-      fallback = 1000000.0 if self.family.local_rope else 10000.0
-      theta = self.fields.get("rope_theta") or fallback
-    return _rope_from_hf(
-      {"rope_theta": theta} | dict(parameters),
+    new, old = self.rope_fields()
+    parameters, field, theta = new or old, "rope_theta", 10000.0
+    if self.family.local_rope:
+      theta = 1000000.0
+      parameters = new.get(layer_type) or {} if new else old
+      if layer_type == LOCAL:
+        field, theta = "rope_local_base_freq", 10000.0
+        # The old files scale the global layers only.
+        parameters = parameters if new else {}
+    return rope_from_hf(
+      {"rope_theta": self.fields.get(field) or theta} | dict(parameters),
       self.number("max_position_embeddings"),
       self.where,
     )
 
-
-_ROPE_KEYS = {
-  "default": (),
-  "linear": ("factor",),
-  "llama3": (
-    "factor",
-    "low_freq_factor",
-    "high_freq_factor",
-    "original_max_position_embeddings",
-  ),
-}
-
-
-def _rope_from_hf(
-  parameters: Mapping[str, Any], max_position: int, where: str
-) -> Rope:
-  kind = parameters.get("rope_type") or parameters.get("type") or "default"
-  if kind not in _ROPE_KEYS:
-    raise UserError(
-      f"{where}: rope_type {kind!r} is not supported; "
-      f"supported: {', '.join(_ROPE_KEYS)}."
+  def rope_fields(self) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """rope_parameters of transformers 5 and rope_scaling of 4, or empty."""
+    new, old = (
+      self.fields.get(field) or {}
+      for field in ("rope_parameters", "rope_scaling")
     )
-  if parameters.get("partial_rotary_factor", 1.0) != 1.0:
-    raise UserError(f"{where}: partial_rotary_factor must be 1.0.")
-  known = {"rope_type", "type", "rope_theta", "partial_rotary_factor"}
-  unknown = set(parameters) - known - set(_ROPE_KEYS["llama3"])
-  missing = [
-    key
-    for key in _ROPE_KEYS[kind]
-    if key not in parameters and key != "original_max_position_embeddings"
-  ]
-  if unknown or missing:
-    raise UserError(
-      f"{where}: RoPE parameters of {kind!r} lack {missing} and have unknown "
-      f"{sorted(unknown)}; known: {', '.join(_ROPE_KEYS[kind])}."
-    )
-  theta = float(parameters["rope_theta"])
-  if kind == "default":
-    return Rope(theta)
-  if kind == "linear":
-    return Rope(theta, "linear", float(parameters["factor"]))
-  return Rope(
-    theta,
-    "llama3",
-    float(parameters["factor"]),
-    float(parameters["low_freq_factor"]),
-    float(parameters["high_freq_factor"]),
-    int(parameters.get("original_max_position_embeddings") or max_position),
-  )
-
-
-def _rope_to_hf(rope: Rope) -> dict[str, Any]:
-  values = {
-    "factor": rope.factor,
-    "low_freq_factor": rope.low_freq_factor,
-    "high_freq_factor": rope.high_freq_factor,
-    "original_max_position_embeddings": rope.original_max_position,
-  }
-  kept = {key: values[key] for key in _ROPE_KEYS[rope.kind]}
-  return {"rope_type": rope.kind, "rope_theta": rope.theta} | kept
+    nested = isinstance(new, Mapping) and (LOCAL in new or GLOBAL in new)
+    for field, value in (("rope_parameters", new), ("rope_scaling", old)):
+      if not isinstance(value, Mapping):
+        raise UserError(
+          f"{self.where}: {field}={value!r}; an object is needed."
+        )
+    if new and nested != self.family.local_rope:
+      raise UserError(
+        f"{self.where}: rope_parameters={new!r}; {self.family.model_type} has "
+        f"{'one of all layers' if nested else 'one of each type of layer'}."
+      )
+    scaled = new.get(GLOBAL) or {} if nested else new
+    wrong = {x for x in old if x != "type" and old[x] != scaled.get(x)}
+    if new and wrong:
+      raise UserError(
+        f"{self.where}: rope_scaling and rope_parameters have different "
+        f"{', '.join(sorted(wrong))}; leave one of them out."
+      )
+    return new, old
 
 
 def _layer_type(layer: LayerSpec) -> str:

@@ -6,11 +6,14 @@ Angles and rotation are float32 whatever the compute dtype: at position
 
 import dataclasses
 import math
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from tooldev_jax.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,3 +71,86 @@ def rotate(
   a, b = jnp.split(x_BxTxHxK.astype(jnp.float32), 2, axis=-1)
   turned = jnp.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1)
   return turned.astype(x_BxTxHxK.dtype)
+
+
+_ROPE_KEYS: dict[str, tuple[str, ...]] = {
+  "default": (),
+  "linear": ("factor",),
+  "llama3": (
+    "factor",
+    "low_freq_factor",
+    "high_freq_factor",
+    "original_max_position_embeddings",
+  ),
+}
+
+
+def rope_from_hf(
+  parameters: Mapping[str, Any], max_position: int, where: str
+) -> Rope:
+  """Reads one RoPE from config.json.
+
+  Args:
+    parameters: `rope_parameters`, or `rope_theta` and `rope_scaling` as one.
+    max_position: the config's `max_position_embeddings`.
+    where: the file's name, for messages.
+
+  Raises:
+    UserError: a kind, field or value that is not supported.
+  """
+  kind = parameters.get("rope_type") or parameters.get("type") or "default"
+  if kind not in _ROPE_KEYS:
+    raise UserError(
+      f"{where}: rope_type {kind!r} is not supported; "
+      f"supported: {', '.join(_ROPE_KEYS)}."
+    )
+  if parameters.get("partial_rotary_factor", 1.0) != 1.0:
+    raise UserError(f"{where}: partial_rotary_factor must be 1.0.")
+  original = "original_max_position_embeddings"
+  values = {"rope_theta": None, original: max_position} | {
+    key: value for key, value in parameters.items() if value is not None
+  }
+  needed = ("rope_theta", *_ROPE_KEYS[kind])
+  known = {"rope_type", "type", "partial_rotary_factor", "rope_theta"}
+  unknown = set(parameters) - known - set(_ROPE_KEYS["llama3"])
+  missing = [key for key in needed if values.get(key) is None]
+  if unknown or missing:
+    raise UserError(
+      f"{where}: RoPE parameters of {kind!r} lack {missing} and have unknown "
+      f"{sorted(unknown)}; known: {', '.join(needed)}."
+    )
+  for key in needed:
+    if type(values[key]) not in (int, float) or not values[key] > 0:
+      raise UserError(
+        f"{where}: RoPE has {key}={values[key]!r}; a positive number is needed."
+      )
+  rope = Rope(float(values["rope_theta"]))
+  if kind == "default":
+    return rope
+  rope = dataclasses.replace(rope, kind=kind, factor=float(values["factor"]))
+  if kind == "linear":
+    return rope
+  low, high = values["low_freq_factor"], values["high_freq_factor"]
+  if not low < high:
+    raise UserError(
+      f"{where}: RoPE has low_freq_factor={low} and high_freq_factor={high}; "
+      "the first must be the smaller one."
+    )
+  return dataclasses.replace(
+    rope,
+    low_freq_factor=float(low),
+    high_freq_factor=float(high),
+    original_max_position=int(values[original]),
+  )
+
+
+def rope_to_hf(rope: Rope) -> dict[str, Any]:
+  """The fields that `rope_from_hf` reads, as transformers 5 writes them."""
+  values = {
+    "factor": rope.factor,
+    "low_freq_factor": rope.low_freq_factor,
+    "high_freq_factor": rope.high_freq_factor,
+    "original_max_position_embeddings": rope.original_max_position,
+  }
+  kept = {key: values[key] for key in _ROPE_KEYS[rope.kind]}
+  return {"rope_type": rope.kind, "rope_theta": rope.theta} | kept

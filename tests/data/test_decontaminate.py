@@ -37,10 +37,11 @@ def test_names_meet_whatever_their_spelling():
   normal = {dc.normal_name(name) for name in (*names[1:],
             "Restaurants_1.BookTable")}  # fmt: skip
   assert normal == {"restaurants 1 book table"}
-  example = _example("a", "x", names[1])
-  result = dc.decontaminate([example], _EVALUATION, _STRICT)
-  assert _reasons(result) == [("a", dc.TOOL_NAME, "ev0")]
-  assert result.kept == ()
+  for name in (*names, "restaurants1booktable"):
+    example = _example("a", "x", name)
+    result = dc.decontaminate([example], _EVALUATION, _STRICT)
+    assert _reasons(result) == [("a", dc.TOOL_NAME, "ev0")]
+    assert result.kept == ()
 
 
 def test_queries_meet_whatever_their_punctuation():
@@ -49,6 +50,23 @@ def test_queries_meet_whatever_their_punctuation():
     [_example("a", "And then?", turns=(text,))], _EVALUATION
   )
   assert _reasons(result) == [("a", dc.EXACT_QUERY, "ev0")]
+
+
+def test_queries_meet_in_scripts_without_spaces():
+  evaluation = [_example("ev", "请帮我查一下北京明天的天气怎么样")]
+  same, near, other = (
+    _example(name, text, "other")
+    for name, text in (
+      ("same", "请帮我查一下,北京明天的天气怎么样?"),
+      ("near", "请帮我查一下北京明天的天气怎样"),
+      ("other", "我想订一张去上海的火车票"),
+    )
+  )
+  result = dc.decontaminate([same, near, other], evaluation)
+  assert _reasons(result) == [
+    ("same", dc.EXACT_QUERY, "ev"),
+    ("near", dc.NEAR_QUERY, "ev"),
+  ]
 
 
 def test_near_queries_are_found_and_verified():

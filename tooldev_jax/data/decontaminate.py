@@ -2,8 +2,9 @@
 
 A training example is contaminated by an evaluation set when
 
-  tool name    it calls or offers a tool whose name, normalised, an evaluation
-               entry has too (`Hotels_2_BookHouse` is `hotels 2 book house`);
+  tool name    it calls or offers a tool whose name an evaluation entry has
+               too, whatever its case and signs (`Hotels_2_BookHouse` is
+               `hotels2-bookhouse`);
   exact query  one of its user turns is an evaluation query, after case,
                punctuation and blanks are taken away;
   near query   one of its user turns shares most of its word trigrams with an
@@ -29,6 +30,12 @@ from tooldev_jax.tools import vocabulary
 
 _NGRAM = 3  # words
 _BANDS, _ROWS = 32, 4  # of the MinHash signature
+
+# Each sign of a script without spaces counts as a word.
+_WORD = re.compile(
+  r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0003ffff]"
+  r"|[^\W\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0003ffff]+"
+)
 
 TOOL_NAME, EXACT_QUERY, NEAR_QUERY = "tool name", "exact query", "near query"
 REASONS = (TOOL_NAME, EXACT_QUERY, NEAR_QUERY)
@@ -179,10 +186,15 @@ def normal_name(name: str) -> str:
   return " ".join(re.findall(r"[^\W_]+", split.lower()))
 
 
+def _joined(name: str) -> str:
+  """A normal name without its blanks: where words end is a matter of style."""
+  return name.replace(" ", "")
+
+
 def normal_text(text: str) -> str:
   """A query as lower-case words without punctuation."""
   folded = unicodedata.normalize("NFKC", text).casefold()
-  return " ".join(re.findall(r"\w+", folded))
+  return " ".join(_WORD.findall(folded))
 
 
 def miss_probability(jaccard: float) -> float:
@@ -203,7 +215,7 @@ class _Index:
     self._texts: dict[str, set[int]] = collections.defaultdict(set)
     for entry, example in enumerate(evaluation):
       for tool in example.tools:
-        self._names[normal_name(tool.name)].add(entry)
+        self._names[_joined(normal_name(tool.name))].add(entry)
       for text in _queries(example, config.min_words):
         self._texts[text].add(entry)
     self._known = list(self._texts)
@@ -231,8 +243,8 @@ class _Index:
 
   def _by_name(self, names: Iterable[str]) -> Iterator[tuple[set[int], str]]:
     for name in names:
-      if name in self._names:
-        yield self._names[name], name
+      if entries := self._names.get(_joined(name)):
+        yield entries, name
 
   def _near(self, text: str) -> Iterator[tuple[set[int], str]]:
     grams = _grams(text)

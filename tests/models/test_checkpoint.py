@@ -110,6 +110,56 @@ def test_a_tied_head_may_be_there_if_it_is_the_embedding(tmp_path):
     load_model(tmp_path)
 
 
+def test_the_single_file_counts_where_a_folder_has_both(params, tmp_path):
+  """As for transformers; and a model written in parts leaves no old one."""
+  many, one = tmp_path / "many", tmp_path / "one"
+  changed = dict(params, norm={"scale": params["norm"]["scale"] + 1})
+  save_model(changed, CONFIG, one)
+  save_model(params, CONFIG, many, max_shard_bytes=4000)
+  (many / "model.safetensors").write_bytes(
+    (one / "model.safetensors").read_bytes()
+  )
+  assert_equal_trees(load_model(many).params, changed)
+  save_model(params, CONFIG, many, max_shard_bytes=4000)
+  assert not (many / "model.safetensors").exists()
+  assert_equal_trees(load_model(many).params, params)
+
+
+@pytest.mark.parametrize(
+  ("text", "message"),
+  [
+    ("{", "not an index of safetensors"),
+    ("[]", "not an index of safetensors"),
+    ('{"weight_map": {"model.norm.weight": 3}}', "not an index of safetens"),
+    (
+      '{"weight_map": {"model.norm.weight": "model-9.safetensors"}}',
+      "model-9.safetensors: no such file",
+    ),
+  ],
+)
+def test_a_damaged_index_is_named(params, tmp_path, text, message):
+  save_model(params, CONFIG, tmp_path, max_shard_bytes=4000)
+  (tmp_path / "model.safetensors.index.json").write_text(text)
+  with pytest.raises(UserError, match=message):
+    load_model(tmp_path)
+
+
+def test_a_tensor_in_another_file_than_the_index_says_is_named(
+  params, tmp_path
+):
+  save_model(params, CONFIG, tmp_path, max_shard_bytes=4000)
+  index = tmp_path / "model.safetensors.index.json"
+  fields = json.loads(index.read_text())
+  files = sorted(set(fields["weight_map"].values()))
+  here = fields["weight_map"]["model.norm.weight"]
+  fields["weight_map"]["model.norm.weight"] = next(
+    file for file in files if file != here
+  )
+  index.write_text(json.dumps(fields))
+  with pytest.raises(UserError, match=r"lists model.norm.weight, not in the"):
+    load_model(tmp_path)
+
+
 def test_what_is_no_model_folder_is_named(tmp_path, monkeypatch):
   with pytest.raises(UserError, match="no such folder, and not a hub id"):
     load_model(tmp_path / "nowhere")
@@ -123,15 +173,20 @@ def test_what_is_no_model_folder_is_named(tmp_path, monkeypatch):
     load_model(tmp_path)
 
 
-def test_offline_hub_ids_say_what_to_do(monkeypatch, tmp_path):
-  huggingface_hub = pytest.importorskip("huggingface_hub")
+def test_offline_hub_ids_say_what_to_do(params, monkeypatch, tmp_path):
+  """The hub's own client, told that there is no network."""
+  from huggingface_hub import constants
 
-  def offline(*args, **kwargs):
-    raise huggingface_hub.errors.LocalEntryNotFoundError("no network")
-
-  monkeypatch.setattr(huggingface_hub, "snapshot_download", offline)
+  monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+  monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
   with pytest.raises(UserError, match="hf download nobody/model --local-dir"):
     load_model("nobody/model")
+  # What was fetched before is found without it.
+  cached = tmp_path / "models--nobody--model"
+  (cached / "refs").mkdir(parents=True)
+  (cached / "refs" / "main").write_text("a" * 40)
+  save_model(params, CONFIG, cached / "snapshots" / ("a" * 40))
+  assert_equal_trees(load_model("nobody/model").params, params)
 
 
 def test_an_index_cannot_reach_outside_its_folder(params, tmp_path):
@@ -167,6 +222,32 @@ def test_an_adapter_comes_back_as_it_went(tmp_path):
   assert_equal_trees(factors, adapter)
   with pytest.raises(UserError, match="trained on base print, not on this"):
     load_adapter(tmp_path, CONFIG, "another")
+
+
+@pytest.mark.parametrize(
+  ("changes", "message"),
+  [
+    ({"use_dora": True}, "use_dora=True is not supported"),
+    ({"modules_to_save": ["lm_head"]}, "modules_to_save=.* is not supported"),
+    ({"lora_of_tomorrow": {"x": 1}}, "lora_of_tomorrow=.* is not supported"),
+    ({"r": "2"}, "r='2'; a positive number is needed"),
+    ({"lora_alpha": 0}, "lora_alpha=0; a positive number is needed"),
+  ],
+)
+def test_an_adapter_that_is_more_than_lora_is_refused(
+  tmp_path, changes, message
+):
+  lora = LoraConfig(rank=2, alpha=4, targets=("v_proj",))
+  adapter = init_adapter(CONFIG, lora, jax.random.key(1))
+  save_adapter(adapter, lora, CONFIG, tmp_path, "base")
+  path = tmp_path / "adapter_config.json"
+  off = {"lora_of_tomorrow": None, "use_dora": False, "rank_pattern": {}}
+  fields = json.loads(path.read_text()) | off
+  path.write_text(json.dumps(fields))
+  assert load_adapter(tmp_path, CONFIG)[0] == lora
+  path.write_text(json.dumps(fields | changes))
+  with pytest.raises(UserError, match=message):
+    load_adapter(tmp_path, CONFIG)
 
 
 def test_a_merged_export_reports_and_brings_what_lies_beside(params, tmp_path):

@@ -129,7 +129,7 @@ def read_config(folder: epath.PathLike) -> DecoderConfig:
     fields = storage.read_json(path)
   except FileNotFoundError as e:
     raise UserError(f"{path}: no such file; not a model folder.") from e
-  except json.JSONDecodeError as e:
+  except ValueError as e:
     raise UserError(f"{path}: not JSON ({e}).") from e
   return DecoderConfig.from_hf(fields, os.fspath(path))
 
@@ -187,25 +187,35 @@ def load_model(
 
 
 def _entries(folder: epath.Path) -> dict[str, TensorEntry]:
-  """Every tensor of a folder, from the index or the single file."""
+  """Every tensor of a folder, from the single file or the index.
+
+  Where a folder has both, transformers reads the single file, and so do we.
+  """
   index = folder / INDEX
-  if not index.exists():
-    if not (folder / SINGLE).exists():
-      found = sorted(p.name for p in folder.iterdir())
-      raise UserError(
-        f"{folder}: neither {SINGLE} nor {INDEX} there; found: "
-        f"{', '.join(found) or 'nothing'}. Only safetensors are read."
-      )
+  if (folder / SINGLE).exists():
     return read_header(folder / SINGLE)
-  weight_map = storage.read_json(index)["weight_map"]
+  if not index.exists():
+    found = sorted(p.name for p in folder.iterdir())
+    raise UserError(
+      f"{folder}: neither {SINGLE} nor {INDEX} there; found: "
+      f"{', '.join(found) or 'nothing'}. Only safetensors are read."
+    )
+  try:
+    weight_map = dict(storage.read_json(index)["weight_map"])
+    files = sorted(set(weight_map.values()))
+    outside = [file for file in files if file != epath.Path(file).name]
+  except (ValueError, TypeError, KeyError) as e:
+    raise UserError(f"{index}: not an index of safetensors ({e!r}).") from e
+  if outside:
+    raise UserError(f"{index}: {outside[0]!r} is not a file name.")
   entries: dict[str, TensorEntry] = {}
-  for file in sorted(set(weight_map.values())):
-    if file != epath.Path(file).name:
-      raise UserError(f"{index}: {file!r} is not a file name.")
-    entries.update(read_header(folder / file))
+  for file in files:
+    for name, entry in read_header(folder / file).items():
+      if weight_map.get(name, file) == file:
+        entries[name] = entry
   absent = sorted(set(weight_map) - set(entries))
   if absent:
-    raise UserError(f"{index}: lists {some(absent)}, in none of its files.")
+    raise UserError(f"{index}: lists {some(absent)}, not in the files it says.")
   return entries
 
 
@@ -221,11 +231,8 @@ def _check(
     name for name in set(entries) - set(wanted) if not name.endswith(_DERIVED)
   }
   if config.tie_embeddings and "lm_head.weight" in extra:
-    head, table = (
-      entries["lm_head.weight"],
-      entries["model.embed_tokens.weight"],
-    )
-    if head.read().tobytes() != table.read().tobytes():
+    table = entries.get("model.embed_tokens.weight")
+    if table and not _same(entries["lm_head.weight"], table):
       raise UserError(
         f"{folder}: tie_word_embeddings is true, but lm_head.weight differs "
         "from model.embed_tokens.weight."
@@ -258,6 +265,16 @@ def _check(
     raise UserError(
       f"{folder}: the tensors do not fit config.json. {'; '.join(problems)}."
     )
+
+
+def _same(a: TensorEntry, b: TensorEntry) -> bool:
+  """Whether two tensors are one, without holding either."""
+  if (a.dtype, a.shape) != (b.dtype, b.shape):
+    return False
+  return all(
+    bytes_of(x) == bytes_of(y)
+    for (_, x), (_, y) in zip(a.chunks(_CHUNK), b.chunks(_CHUNK), strict=True)
+  )
 
 
 def some(names: list[str], most: int = 6) -> str:
@@ -413,7 +430,7 @@ def save_model(
   writes = jax.process_index() == 0
   if writes:
     folder.mkdir(parents=True, exist_ok=True)
-    for stale in ("config.json", INDEX):
+    for stale in ("config.json", INDEX, SINGLE):
       (folder / stale).unlink(missing_ok=True)
   places = {
     name: (leaf, i) for leaf in leaves for i, name in enumerate(leaf.names)

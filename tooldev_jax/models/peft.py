@@ -13,7 +13,6 @@ again, ranks and alphas are uniform.
 """
 
 import dataclasses
-import json
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -44,6 +43,8 @@ CONFIG_FILE = "adapter_config.json"
 TENSOR_FILE = "adapter_model.safetensors"
 _PREFIX = "base_model.model."
 _FINGERPRINT = "base_fingerprint"
+# PEFT's rank and alpha where the file says nothing.
+_DEFAULT = 8
 
 # Fields that change what an adapter computes beyond plain LoRA, with the
 # values that do not.
@@ -53,22 +54,19 @@ _PLAIN: dict[str, tuple[Any, ...]] = {
   # The other initialisers (pissa, olora, corda, ...) also change the base.
   "init_lora_weights": (True, False, None, "gaussian", "eva", "orthogonal"),
 }
-_REFUSED = (
-  "use_dora",
-  "modules_to_save",
-  "fan_in_fan_out",
-  "lora_bias",
-  "layer_replication",
-  "trainable_token_indices",
-  "target_parameters",
-  "alora_invocation_tokens",
-  "use_qalora",
-  "use_bdlora",
-  "arrow_config",
-  "kasa_config",
-  "velora_config",
-  "monteclora_config",
-  "megatron_config",
+# Fields that change nothing about an adapter that is made. Every other one
+# must be off: DoRA and its like, and variants that are yet to come.
+_HARMLESS = frozenset(
+  (
+    *("task_type", "auto_mapping", "peft_version", "revision", "r"),
+    *("base_model_name_or_path", "inference_mode", "target_modules"),
+    *("exclude_modules", "lora_alpha", "lora_dropout", "use_rslora"),
+    *("layers_to_transform", "layers_pattern", "rank_pattern"),
+    *("alpha_pattern", "megatron_core", "qalora_group_size", "runtime_config"),
+    # What a way to initialise A and B was told.
+    *("loftq_config", "eva_config", "corda_config", "lora_ga_config"),
+    "ensure_weight_tying",
+  )
 )
 
 
@@ -208,19 +206,27 @@ def _read_fields(folder: epath.Path) -> Mapping[str, Any]:
     fields = storage.read_json(path)
   except FileNotFoundError as e:
     raise UserError(f"{path}: no such file; not a PEFT folder.") from e
-  except json.JSONDecodeError as e:
+  except ValueError as e:
     raise UserError(f"{path}: not JSON ({e}).") from e
+  if not isinstance(fields, dict):
+    raise UserError(f"{path}: an object is needed, not {fields!r:.40}.")
   for field, plain in _PLAIN.items():
     if field in fields and fields[field] not in plain:
       raise UserError(
         f"{path}: {field}={fields[field]!r} is not supported; "
         f"supported: {', '.join(map(repr, plain))}."
       )
-  for field in _REFUSED:
-    if fields.get(field):
+  for field, value in fields.items():
+    if value and field not in _PLAIN and field not in _HARMLESS:
       raise UserError(
-        f"{path}: {field}={fields[field]!r} is not supported; only plain "
-        "LoRA on linear modules is."
+        f"{path}: {field}={value!r} is not supported; only plain LoRA on "
+        "linear modules is."
+      )
+  for field in ("r", "lora_alpha"):
+    value = fields.get(field, _DEFAULT)
+    if type(value) not in (int, float) or not value > 0:
+      raise UserError(
+        f"{path}: {field}={value!r}; a positive number is needed."
       )
   if not (folder / TENSOR_FILE).exists():
     raise UserError(f"{folder / TENSOR_FILE}: no such file.")
@@ -278,12 +284,13 @@ def _scale(
   fields: Mapping[str, Any], module: str, rank: int, folder: epath.Path
 ) -> float:
   """One module's factor on B A x; also checks the rank it was given."""
-  stated = _by_pattern(fields.get("rank_pattern") or {}, module, fields["r"])
+  rank_given = fields.get("r", _DEFAULT)
+  stated = _by_pattern(fields.get("rank_pattern") or {}, module, rank_given)
   if stated != rank:
     raise UserError(
       f"{folder}: {module} has rank {rank}, but {CONFIG_FILE} says {stated}."
     )
-  alpha = fields.get("lora_alpha", 8)
+  alpha = fields.get("lora_alpha", _DEFAULT)
   alpha = _by_pattern(fields.get("alpha_pattern") or {}, module, alpha)
   return float(alpha) / (math.sqrt(rank) if fields.get("use_rslora") else rank)
 

@@ -98,7 +98,7 @@ def rope_from_hf(
   Raises:
     UserError: a kind, field or value that is not supported.
   """
-  kind = parameters.get("rope_type") or parameters.get("type") or "default"
+  kind: Any = parameters.get("rope_type") or parameters.get("type") or "default"
   if kind not in _ROPE_KEYS:
     raise UserError(
       f"{where}: rope_type {kind!r} is not supported; "

@@ -5,6 +5,7 @@ turn against us, and one type:
 
 - references are local, nothing is fetched;
 - `pattern` is matched by `tools.patterns`, never by `re`;
+- `multipleOf` counts in decimals, so 19.99 is a multiple of 0.01;
 - `uniqueItems` takes linear time, and errors come in one order, whatever the
   hash seed;
 - the evaluation of keywords is counted, so definitions that unfold without end
@@ -13,13 +14,13 @@ turn against us, and one type:
 """
 
 import datetime
+import fractions
 import functools
 import ipaddress
 import itertools
 import json
 import re
 import sys
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -201,6 +202,20 @@ def _additional_properties(
       yield from validator.descend(item, allowed, path=name)
 
 
+def _multiple_of(
+  validator: Any, step: Json, value: Json, schema: Json
+) -> Iterator[ValidationError]:
+  if not validator.is_type(value, "number"):
+    return
+  if (_exactly(value) / _exactly(step)).denominator != 1:
+    yield ValidationError(f"{value!r} is no multiple of {step!r}"[:200])
+
+
+def _exactly(number: int | float) -> fractions.Fraction:
+  """The number as it is written: 0.1 is a tenth."""
+  return fractions.Fraction(number if isinstance(number, int) else str(number))
+
+
 def _unique_items(
   validator: Any, unique: Json, value: Json, schema: Json
 ) -> Iterator[ValidationError]:
@@ -248,8 +263,16 @@ _TESTS: dict[str, Callable[[str], Any]] = {
   "email": _matches(r"[^@\s]{1,64}@[^@\s]{1,255}"),
   "ipv4": ipaddress.IPv4Address,
   "ipv6": ipaddress.IPv6Address,
+  "hostname": _matches(
+    r"(?=.{1,253}\Z)(?!-)[A-Za-z0-9-]{1,63}(?<!-)"
+    r"(?:\.(?!-)[A-Za-z0-9-]{1,63}(?<!-))*"
+  ),
+  "duration": _matches(
+    r"P(?!\Z)(?:[0-9]+W|(?:[0-9]+Y)?(?:[0-9]+M)?(?:[0-9]+D)?"
+    r"(?:T(?=[0-9])(?:[0-9]+H)?(?:[0-9]+M)?(?:[0-9]+(?:\.[0-9]+)?S)?)?)"
+  ),
   "uri": _matches(r"[A-Za-z][A-Za-z0-9+.-]*:\S+"),
-  "uuid": uuid.UUID,
+  "uuid": _matches(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"),
 }
 
 
@@ -270,6 +293,7 @@ _VALIDATOR = jsonschema.validators.extend(
     },
     "$ref": _counted(_reference),
     "additionalProperties": _counted(_additional_properties),
+    "multipleOf": _counted(_multiple_of),
     "pattern": _counted(_pattern),
     "uniqueItems": _counted(_unique_items),
   },

@@ -19,8 +19,12 @@ trained says nothing about calls. Those are judged on development examples, at
 the end of each stage and round (`pipeline`).
 """
 
+import contextlib
+import logging
+import os
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -40,6 +44,35 @@ class OtherRunError(UserError):
 
 class DiskFullError(UserError):
   """A checkpoint does not fit on the disk."""
+
+
+@contextlib.contextmanager
+def _told_once() -> Iterator[None]:
+  """Hides tracebacks of Orbax's threads: `save` and `wait` raise the cause.
+
+  Each of them logs it, asyncio logs those whose result nobody awaits any more,
+  and reads that end after it find their event loop closed.
+  """
+
+  def is_other(record: logging.LogRecord) -> bool:
+    where = f"{record.pathname} {record.getMessage()}"
+    return not (record.exc_info and f"{os.sep}orbax{os.sep}" in where)
+
+  def show(unraisable: Any) -> None:
+    if str(unraisable.exc_value) != "Event loop is closed":
+      before(unraisable)
+
+  loggers = [logging.getLogger(name) for name in ("absl", "asyncio")]
+  before = sys.unraisablehook
+  for logger in loggers:
+    logger.addFilter(is_other)
+  sys.unraisablehook = show
+  try:
+    yield
+  finally:
+    sys.unraisablehook = before
+    for logger in loggers:
+      logger.removeFilter(is_other)
 
 
 class Checkpoints:
@@ -63,6 +96,7 @@ class Checkpoints:
     """
     self._folder, self._identity, self._say = folder, dict(identity), say
     self._saved = 0  # losses that some checkpoint holds
+    self._quiet = contextlib.ExitStack()
     if processes.is_lead():
       folder.mkdir(parents=True, exist_ok=True)
     processes.barrier("checkpoint folder")
@@ -187,6 +221,7 @@ class Checkpoints:
       raise self._explained(error, None) from error
 
   def __enter__(self) -> "Checkpoints":
+    self._quiet.enter_context(_told_once())
     return self
 
   def __exit__(self, kind: object, *_: object) -> None:
@@ -197,6 +232,8 @@ class Checkpoints:
       # What ended the run is worth more than what followed from it.
       if kind is None:
         raise self._explained(error, None) from error
+    finally:
+      self._quiet.close()
 
   def _try_restore(
     self, step: int, like: Any

@@ -18,6 +18,9 @@ _CONFIG = config_flags.DEFINE_config_file(
 )
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
 _STAGES = flags.DEFINE_list("stages", None, "Stages to run; all if not given.")
+_PROFILE_STEPS = flags.DEFINE_string(
+  "profile_steps", "", "Short for --config.train.profile_steps, as 10:15."
+)
 _DISTRIBUTED = flags.DEFINE_bool(
   "distributed", False, "Join the other processes of a TPU pod or cluster."
 )
@@ -38,6 +41,8 @@ def main(_) -> None:
 
   with errors.shown_plainly():
     errors.stop_on_sigterm()
+    if _PROFILE_STEPS.value:
+      _CONFIG.value.train.profile_steps = _PROFILE_STEPS.value
     config = configs.from_config_dict(configs.RunConfig, _CONFIG.value)
     if _DISTRIBUTED.value or _COORDINATOR.value:
       processes.initialize(

@@ -59,6 +59,7 @@ def test_sigterm_ends_with_the_status_that_asks_for_another_start(capsys):
     ("--config.lora.rank.x=3", "there are no fields below a value"),
     ("--config.lora.rank=many", "--config.lora.rank=many"),
     ("--workdirr=x", "Unknown command line flag 'workdirr'"),
+    ("--profile_steps=soon", "train.profile_steps: 'soon' is not of the form"),
   ],
 )
 def test_a_wrong_flag_is_a_line_and_names_it(flag, told):

@@ -367,3 +367,42 @@ def test_tools_that_were_exchanged_are_read_again(tmp_path):
     (tmp_path / "seal_tools.jsonl.gz").write_bytes(data)
     read = sources.read_examples(tmp_path / "calls.jsonl", "seal_tools")
     assert read.examples[0].tools[0].description == text
+
+
+def test_an_empty_answer_is_no_refusal(tmp_path):
+  tool = {"name": "f", "description": "F.", "parameters": {}}
+  said = [{"from": "user", "value": "Go."}, {"from": "assistant", "value": " "}]
+  asked = [{"role": "user", "content": "Go."}, {"role": "assistant"}]
+  for kind, row in (
+    ("toolace", {"system": json.dumps([tool]), "conversations": said}),
+    ("openai", {"messages": asked, "tools": [tool]}),
+  ):
+    path = tmp_path / kind
+    path.write_text(json.dumps(row))
+    (bad,) = sources.read_examples(path, kind).rejected
+    assert bad.reason == "an empty answer"
+  # In xLAM's form it says that no tool fits.
+  path.write_text(
+    json.dumps({"query": "Go.", "answers": "[]", "tools": [tool]})
+  )
+  (example,) = sources.read_examples(path, "xlam").examples
+  assert (example.calls, example.answer) == ((), "")
+
+
+def test_xlam_tools_may_have_a_json_schema(tmp_path):
+  schema = {"type": "object", "properties": {"type": {"type": "string"}}}
+  tool = {"name": "f", "description": "F.", "parameters": schema}
+  flat = {"name": "g", "parameters": {"type": {"type": "str"}}}
+  row = {
+    "query": "Go.",
+    "answers": [{"name": "f", "arguments": {"type": "x"}}],
+    "tools": json.dumps([tool, flat, {"type": "function", "function": tool}]),
+  }
+  path = tmp_path / "rows.jsonl"
+  path.write_text(json.dumps(row))
+  (example,) = sources.read_examples(path, "xlam").examples
+  assert [tool.parameters for tool in example.tools] == [
+    schema,
+    schema | {"required": ["type"]},
+    schema,
+  ]

@@ -12,15 +12,21 @@ def finish(
   example_id: str,
   messages: Sequence[vocabulary.Message],
   tools: Sequence[vocabulary.Tool],
-  provenance: Mapping[str, jsontext.Json] | None = None,
+  refuses: bool = False,
 ) -> vocabulary.Example:
   """A dialogue as one example, whose answer is the last assistant turn.
 
   What comes after that turn has no answer and is left out.
 
+  Args:
+    example_id: empty where the row has none.
+    messages: of the dialogue.
+    tools: at hand.
+    refuses: an answer without calls and text means that no tool fits.
+
   Raises:
-    RowError: there is no assistant turn, nothing before it, or a call names
-      no given tool.
+    RowError: there is no assistant turn, nothing before it or in it, or a
+      call names no given tool.
   """
   last = max(
     (i for i, m in enumerate(messages) if m.role == "assistant"), default=-1
@@ -30,6 +36,8 @@ def finish(
   if not any(m.role == "user" for m in messages[:last]):
     raise rows.RowError("no user turn before the answer")
   answer = messages[last]
+  if not (answer.calls or answer.content.strip() or refuses):
+    raise rows.RowError("an empty answer")
   names = {tool.name for tool in tools}
   for message in messages[: last + 1]:
     for call in message.calls:
@@ -41,7 +49,6 @@ def finish(
     tools=tuple(tools),
     calls=answer.calls,
     answer=answer.content,
-    provenance=provenance or {},
   )
 
 

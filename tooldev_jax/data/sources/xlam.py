@@ -1,10 +1,11 @@
 """xLAM function calling 60k (Salesforce/xlam-function-calling-60k).
 
-`{"id", "query", "answers", "tools"}`; the last two are JSON text: calls, and
-tools whose parameters are a flat table.
+`{"id", "query", "answers", "tools"}`; the last two are JSON text: calls, none
+where no tool fits, and tools whose parameters are a flat table. Sets made after
+it have tools with a JSON Schema, which are read too.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from etils import epath
 
@@ -40,12 +41,19 @@ def _example(row: rows.Row) -> vocabulary.Example:
     "" if identity is None else f"xlam-{identity}",
     messages,
     [_tool(dialogues.record(tool)) for tool in listed],
+    refuses=True,
   )
 
 
 def _tool(tool: rows.Row) -> vocabulary.Tool:
+  parameters = tool.get("parameters")
+  is_schema = isinstance(parameters, Mapping) and isinstance(
+    parameters.get("type"), str
+  )
+  if is_schema or "function" in tool:
+    return vocabulary.Tool.from_json(tool)
   return vocabulary.Tool(
     name=dialogues.text_field(tool, "name"),
     description=str(tool.get("description") or ""),
-    parameters=flat.schema_of(tool.get("parameters")),
+    parameters=flat.schema_of(parameters),
   )

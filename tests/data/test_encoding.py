@@ -341,3 +341,13 @@ def test_a_target_whose_characters_the_tokenizer_drops_is_counted(
   assert found.dropped_ids == {encoding.EMPTY_TARGET: ("gone",)}
   with pytest.raises(encoding.EncodeError, match="empty target"):
     encoder.encode(made[0])
+
+
+def test_a_greeting_before_the_query_is_not_trained(chat_tokenizers):
+  chat = chat_tokenizers["qwen25"]
+  options = encoding.EncodeOptions(prompt_style="toolace", turns="all")
+  messages = (Message("assistant", "Welcome."), Message("user", "Hello."))
+  view = views.View("invocation", "e", messages, (), "Good day.")
+  (stream,) = encoding.Encoder(chat, options=options).encode_all([view]).encoded
+  assert "Welcome." in chat.decode_exact(stream.tokens)
+  assert chat.decode(stream.tokens[stream.trained]) == "Good day."

@@ -56,7 +56,8 @@ class EncodeOptions:
     max_length: of a stream, in tokens. Longer views lose distractor tools,
       last offered first, and are dropped whole if that is not enough.
     turns: which assistant turns of a dialogue are trained: the "last" (the
-      answer), "all", or those "with_calls" (the answer always is).
+      answer), "all", or those "with_calls" (the answer always is). What is
+      said before any query is never trained.
     strip_thoughts: remove the `<think>` passage that opens an assistant turn.
   """
 
@@ -315,7 +316,8 @@ class Encoder:
 
   def _trains(self, view: views.View, turn: int) -> bool:
     message = view.messages[turn]
-    if not self._turn_text(message).strip():
+    asked = any(m.role == "user" for m in view.messages[:turn])
+    if not asked or not self._turn_text(message).strip():
       return False
     return self.options.turns == "all" or bool(message.calls)
 

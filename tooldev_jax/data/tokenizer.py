@@ -116,15 +116,17 @@ class ChatTokenizer:
     import transformers
 
     name = os.fspath(source)
-    try:
-      hf_tokenizer = transformers.AutoTokenizer.from_pretrained(name)
-    except (OSError, ValueError, ImportError) as e:
-      raise TokenizerError(
-        f"no tokenizer in {name!r}: {str(e).strip().splitlines()[0]} Give a "
-        "folder with tokenizer.json or tokenizer.model, or, when online, a "
-        "hub id; offline, download the checkpoint first"
-      ) from e
-    return cls(hf_tokenizer, name, _generation_eos(name))
+    with tempfile.TemporaryDirectory() as scratch:
+      here = _fetched(name, scratch)
+      try:
+        hf_tokenizer = transformers.AutoTokenizer.from_pretrained(here)
+      except (OSError, ValueError, ImportError) as e:
+        raise TokenizerError(
+          f"no tokenizer in {name!r}: {str(e).strip().splitlines()[0]} Give a "
+          "folder with tokenizer.json or tokenizer.model, or, when online, a "
+          "hub id; offline, download the checkpoint first"
+        ) from e
+      return cls(hf_tokenizer, name, _generation_eos(here))
 
   def encode_text(self, text: str) -> list[int]:
     """Ids of `text` as it stands within a stream; never control tokens."""
@@ -241,6 +243,20 @@ class ChatTokenizer:
 def _template_text(hf_tokenizer: Any) -> str:
   value = hf_tokenizer.chat_template
   return value if isinstance(value, str) else storage.dumps(value)
+
+
+def _fetched(name: str, scratch: str) -> str:
+  """`name`, or `scratch` with the small files of a folder on an object store.
+
+  transformers itself reads local folders and hub ids only.
+  """
+  if "://" not in name:
+    return name
+  folder = epath.Path(name)
+  for path in folder.iterdir() if folder.is_dir() else ():
+    if path.suffix in (".json", ".model", ".jinja", ".txt"):
+      (pathlib.Path(scratch) / path.name).write_bytes(path.read_bytes())
+  return scratch
 
 
 def _generation_eos(name: str) -> tuple[int, ...]:

@@ -5,7 +5,11 @@ Llama's stands in for the whole: the compiler, the kernels and the reading of
 its programs are the same.
 """
 
+import jax
+import jax.numpy as jnp
 import pytest
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
 
 from tooldev_jax.errors import UserError
 from tooldev_jax.models.config import DecoderConfig
@@ -97,6 +101,17 @@ def test_what_does_not_fit_is_a_verdict():
   )[1]
   assert isinstance(verdict, capacity.TooBig)
   assert verdict.used > verdict.limit > 14 * 2**30
+
+
+@pytest.mark.parametrize("name", ["v5e:4x4", "v5p:2x2x4"])
+def test_chips_of_one_process_are_a_slice_that_programs_compile_for(name):
+  mesh = capacity.describe_topology(name, MeshConfig(tensor=2), own=True)
+  assert mesh.devices.shape == (1, 2, 2)
+  x = jax.ShapeDtypeStruct(
+    (4, 8), jnp.float32, sharding=NamedSharding(mesh, P(("fsdp", "tensor")))
+  )
+  # The sum crosses all chips: no part of a larger slice compiles.
+  assert jax.jit(jnp.sum).lower(x).compile().as_text().count("all-reduce")
 
 
 def test_a_topology_that_is_not_is_named():

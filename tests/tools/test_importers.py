@@ -184,8 +184,10 @@ def test_a_folder_stands_for_the_documents_in_it(write, tmp_path):
   write("b.yaml", "name: g\ndescription: G.\n")
   write("a.json", {"tools": [MCP_TOOL]})
   write("notes.txt", "No document.")
-  names = [tool.name for tool in import_tools(tmp_path).tools]
-  assert names == ["f", "g"]
+  (tmp_path / "c.json").write_bytes(b"\xff\xfe")
+  imported = import_tools(tmp_path)
+  assert [tool.name for tool in imported.tools] == ["f", "g"]
+  assert refused(imported) == [("c.json", "not_text")]
 
 
 def test_a_new_kind_is_one_line_of_the_table():

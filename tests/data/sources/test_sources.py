@@ -406,3 +406,15 @@ def test_xlam_tools_may_have_a_json_schema(tmp_path):
     schema | {"required": ["type"]},
     schema,
   ]
+
+
+def test_a_refused_document_tells_its_line_and_no_other_number(tmp_path):
+  path = tmp_path / "apis.jsonl"
+  paths = {"/a:7": {"get": []}, "/b": {"get:9": {}}}
+  path.write_text("\n" + json.dumps({"openapi": "3.0.0", "paths": paths}))
+  rejected = sources.read_examples(path, "documents").rejected
+  assert [bad.line for bad in rejected] == [2, 2]
+  single = tmp_path / "api.json"
+  single.write_text(path.read_text())
+  rejected = sources.read_examples(single, "documents").rejected
+  assert [bad.line for bad in rejected] == [1, 1]

@@ -11,7 +11,7 @@ from etils import epath
 from tooldev_jax.data.sources import rows
 from tooldev_jax.tools import importers, vocabulary
 
-_LINE = re.compile(r":(\d+)(?=#|\Z)")
+_LINE = re.compile(r":(\d+)\Z")
 
 
 def read(path: epath.Path) -> rows.Read:
@@ -40,5 +40,5 @@ def read(path: epath.Path) -> rows.Read:
 
 def _line(where: str) -> int:
   """The line that a refusal names; 1 in a file that is one document."""
-  match = _LINE.search(where)
+  match = _LINE.search(where.partition("#")[0])
   return int(match.group(1)) if match else 1

@@ -77,7 +77,8 @@ def import_tools(path: epath.PathLike, kind: str = "auto") -> Imported:
     of one name are refused within a document, not across documents.
 
   Raises:
-    UserError: there is no such file or kind, or the file is no text.
+    UserError: there is no such file or kind, or the file is no text; one in a
+      folder is refused instead.
   """
   if kind != "auto" and kind not in IMPORTERS:
     allowed = ", ".join(("auto", *IMPORTERS))
@@ -105,15 +106,12 @@ def _documents(path: epath.Path) -> Iterator[tuple[str, Json | Refused]]:
   if path.is_dir():
     for inner in sorted(path.iterdir()):
       if _KNOWN.search(inner.name):
-        yield from _documents(inner)
+        try:
+          yield from _documents(inner)
+        except UserError as error:  # The others can be read still.
+          yield inner.name, Refused(RefusalReason.NOT_TEXT, str(error))
     return
-  try:
-    data = path.read_bytes()
-    if path.suffix == ".gz":
-      data = gzip.decompress(data)
-    text = data.decode("utf-8-sig")
-  except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-    raise UserError(f"{os.fspath(path)}: cannot be read: {error}") from None
+  text = _text(path)
   if {".yaml", ".yml"} & set(path.suffixes):
     yield from _load_yaml(path.name, text)
   elif ".jsonl" not in path.suffixes:
@@ -122,6 +120,16 @@ def _documents(path: epath.Path) -> Iterator[tuple[str, Json | Refused]]:
     for number, line in enumerate(text.split("\n"), start=1):
       if line.strip():
         yield f"{path.name}:{number}", _load(line)
+
+
+def _text(path: epath.Path) -> str:
+  try:
+    data = path.read_bytes()
+    if path.suffix == ".gz":
+      data = gzip.decompress(data)
+    return data.decode("utf-8-sig")
+  except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+    raise UserError(f"{os.fspath(path)}: cannot be read: {error}") from None
 
 
 def _load(text: str) -> Json | Refused:

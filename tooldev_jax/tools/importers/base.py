@@ -15,6 +15,7 @@ class RefusalReason(enum.StrEnum):
   `findings.Reason` of what is wrong with it.
   """
 
+  NOT_TEXT = "not_text"  # a file of a folder
   NOT_JSON = "not_json"
   NOT_YAML = "not_yaml"
   UNKNOWN_KIND = "unknown_kind"  # no importer knows such a document

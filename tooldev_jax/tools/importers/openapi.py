@@ -12,6 +12,7 @@
 - The headers Accept, Content-Type and Authorization are no parameters: the
   standard says that they are ignored.
 - Only references within the document are followed (`schema_inliner`).
+- Webhooks and callbacks are no tools: it is the server that calls them.
 """
 
 import dataclasses

@@ -418,3 +418,35 @@ def test_a_refused_document_tells_its_line_and_no_other_number(tmp_path):
   single.write_text(path.read_text())
   rejected = sources.read_examples(single, "documents").rejected
   assert [bad.line for bad in rejected] == [1, 1]
+
+
+@pytest.mark.parametrize(
+  ("name", "text"),
+  [
+    ("list.txt", "Go there.\r\n\n [Come] back. \n"),
+    ("list.jsonl", '"Go there."\n{"question": "[Come] back."}\n'),
+    ("list.json", '[{"query": "Go there.", "id": 7},\n"[Come] back."]'),
+    ("line.json", '["Go there.", {"text": "[Come] back."}]'),
+  ],
+)
+def test_lists_of_queries(tmp_path, name, text):
+  (tmp_path / name).write_bytes(text.encode())
+  read = sources.read_examples(tmp_path / name, "queries")
+  assert read.rejected == ()
+  assert [e.query for e in read.examples] == ["Go there.", "[Come] back."]
+  assert len({e.id for e in read.examples}) == 2
+  assert all(e.provenance["labelled"] is False for e in read.examples)
+  assert all(e.provenance["source"] == "queries" for e in read.examples)
+
+
+def test_what_is_no_query_is_a_bad_row(tmp_path):
+  path = tmp_path / "list.jsonl"
+  path.write_text('"Go."\n3\n{"q": "Go."}\n" "\nGo.\n')
+  read = sources.read_examples(path, "queries")
+  assert [e.query for e in read.examples] == ["Go."]
+  assert [(bad.line, bad.reason) for bad in read.rejected] == [
+    (2, "not an object"),
+    (3, "no query"),
+    (4, "no query"),
+    (5, "not JSON"),
+  ]

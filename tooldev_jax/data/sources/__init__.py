@@ -40,6 +40,7 @@ SOURCES: Mapping[str, Callable[[epath.Path], Read]] = {
   "sgd_documents": sgd.read_documents,
   "bfcl": bfcl.read,
   "documents": documents.read,
+  "queries": queries.read,
   "taskbench": queries.read_taskbench,
   "metatool": queries.read_metatool,
 }

@@ -131,21 +131,34 @@ def numbered_lines(path: epath.Path) -> Iterator[tuple[int, str]]:
   (as xLAM's and ToolACE's are), the items of the list.
 
   Raises:
+    SourceError: as `text_of`.
+  """
+  text = text_of(path)
+  if _is_list(text.split("\n")):
+    yield from _items(text)
+  else:
+    yield from filled_lines(text)
+
+
+def text_of(path: epath.Path) -> str:
+  """The text of a file.
+
+  Raises:
     SourceError: the file is no UTF-8 text, or no gzip although named so.
   """
   try:
     data = path.read_bytes()
     if path.name.endswith(".gz"):
       data = gzip.decompress(data)
-    text = data.decode("utf-8-sig")
+    return data.decode("utf-8-sig")
   except (OSError, EOFError, zlib.error, ValueError) as e:
     raise SourceError(f"{path}: cannot be read: {e}") from e
+
+
+def filled_lines(text: str) -> Iterator[tuple[int, str]]:
+  """(number from 1, line) of the lines that are not blank."""
   # Only line feeds end lines: JSON text may hold U+2028 and its like.
-  lines = text.split("\n")
-  if _is_list(lines):
-    yield from _items(text)
-    return
-  for number, line in enumerate(lines, start=1):
+  for number, line in enumerate(text.split("\n"), start=1):
     if line.strip():
       yield number, line
 

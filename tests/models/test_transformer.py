@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 from jax.sharding import AbstractMesh, AxisType
 
 from tests.models.tiny import config
@@ -175,6 +176,23 @@ def test_declaring_a_large_model_allocates_nothing():
   shapes = jax.tree.leaves(declared)
   assert all(isinstance(x, jax.ShapeDtypeStruct) for x in shapes)
   assert sum(x.size for x in shapes) == 70_553_706_496
+
+
+@pytest.mark.parametrize(
+  ("family", "few", "many"), [("llama", 4, 32), ("gemma3_text", 18, 36)]
+)
+def test_what_is_compiled_does_not_grow_with_depth(family, few, many):
+  """The gradient's program has as many operations at any depth."""
+
+  def operations(layers):
+    made = config(family, num_hidden_layers=layers)
+    decoder = Decoder(made, LORA)
+    loss = lambda lora, params: logits(decoder, params, lora).mean()
+    shapes = nn.meta.unbox(declare(made, LORA))
+    lowered = jax.jit(jax.grad(loss)).lower(shapes["lora"], shapes["params"])
+    return len(lowered.as_text().splitlines())
+
+  assert operations(many) == operations(few)
 
 
 def test_a_mesh_that_cuts_a_head_is_refused():

@@ -234,6 +234,44 @@ def test_logits_equal_transformers_both_ways(case, seed, tmp_path):
   )
 
 
+def as_transformers_4(fields):
+  """config.json as transformers 4 wrote it: RoPE flat, no types of layers."""
+  fields = dict(fields, torch_dtype=fields["dtype"], rope_scaling=None)
+  del fields["dtype"]
+  rope = fields.pop("rope_parameters")
+  if "full_attention" in rope:
+    del fields["layer_types"]
+    fields["sliding_window_pattern"] = 6
+    local = rope["sliding_attention"]
+    fields["rope_local_base_freq"] = local["rope_theta"]
+    rope = rope["full_attention"]
+  fields["rope_theta"] = rope.pop("rope_theta")
+  if rope["rope_type"] != "default":
+    fields["rope_scaling"] = rope
+  return fields
+
+
+@pytest.mark.parametrize("case", CHOSEN)
+def test_older_configs_and_shards_made_by_transformers(case, tmp_path):
+  make_torch(case, 4).save_pretrained(tmp_path, max_shard_size="60KB")
+  assert (tmp_path / "model.safetensors.index.json").exists()
+  path = tmp_path / "config.json"
+  written = as_transformers_4(json.loads(path.read_text()))
+  assert "rope_parameters" not in written
+  path.write_text(json.dumps(written))
+  model = transformers.AutoModelForCausalLM.from_pretrained(
+    tmp_path, attn_implementation="eager"
+  ).eval()
+  tokens, lengths, segments, positions = ragged(4)
+  real = segments.astype(bool)
+  np.testing.assert_allclose(
+    our_logits(load_model(tmp_path), tokens, segments, positions)[real],
+    torch_logits(model, tokens, lengths)[real],
+    atol=TOLERANCE,
+    rtol=0,
+  )
+
+
 @pytest.mark.parametrize("case", CHOSEN)
 def test_packed_rows_equal_separate_sequences(case, tmp_path):
   """Three sequences in one row, positions starting anew, against each alone."""

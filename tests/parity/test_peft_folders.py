@@ -182,8 +182,17 @@ def peft_adapter(folder, out, **fields):
       "target_modules": ["q_proj", "o_proj"],
       "layers_to_transform": [1],
     },
+    {
+      "r": 4,
+      "lora_alpha": 6,
+      "target_modules": r"model\.layers\.[02]\..*(q|up|down)_proj",
+      "exclude_modules": r".*\.2\.mlp\.up_proj",
+      "use_rslora": True,
+      "rank_pattern": {r"^model\.layers\.0\.mlp\.down_proj": 9},
+      "alpha_pattern": {"q_proj": 2},
+    },
   ],
-  ids=["all", "all-linear", "rslora", "patterns", "one-layer"],
+  ids=["all", "all-linear", "rslora", "patterns", "one-layer", "regex"],
 )
 def test_ours_loads_peft(base, fields, tmp_path):
   folder, loaded = base

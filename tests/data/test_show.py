@@ -1,3 +1,4 @@
+import dataclasses
 import io
 import re
 
@@ -133,19 +134,25 @@ def test_a_wrong_mask_can_be_seen(chat_tokenizers):
 
 def test_data_cannot_steer_the_terminal(chat_tokenizers):
   chat = chat_tokenizers["qwen25"]
-  ids = chat.encode_text("a\x1b[2Jb\r\x07\n\x7f")
+  ids = chat.encode_text("a\x1b[2Jb\r\x07\n\x7f\x9b")
   row = {
     "tokens": np.asarray(ids),
     "segment_ids": np.ones(len(ids), int),
     "target_positions": np.zeros(1, int),
     "target_weights": np.zeros(1),
   }
-  assert show.stream_text(row, 1, chat).plain == "a␛[2Jb␍␇\n␡"
+  assert show.stream_text(row, 1, chat).plain == "a␛[2Jb␍␇\n␡\ufffd"
 
 
 def test_markup_in_the_data_is_not_rich_markup(chat_tokenizers):
   chat = chat_tokenizers["mistral"]
   data = _data(chat, "mistral")
+  # Not even in what the example is called.
+  data._streams = tuple(
+    dataclasses.replace(stream, example_id="[/x]\x1b[red]")
+    for stream in data._streams
+  )
   out = io.StringIO()
   show.show(rich.console.Console(file=out, width=200), data, chat, count=1)
   assert "[INST]" in out.getvalue()
+  assert "[/x]␛[red]" in out.getvalue()

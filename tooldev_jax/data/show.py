@@ -22,6 +22,7 @@ _TRAINED_CONTROL = "bold black on green"
 _SEEN = {
   **{i: 0x2400 + i for i in range(32) if chr(i) not in "\n\t"},
   127: 0x2421,
+  **dict.fromkeys(range(128, 160), 0xFFFD),
 }
 
 
@@ -142,13 +143,14 @@ def _border(segment: int, stream: encoding.Encoded) -> rich.rule.Rule:
   dropped = (
     f", {stream.dropped_tools} tools dropped" if stream.dropped_tools else ""
   )
-  return rich.rule.Rule(
+  title = (
     f"segment {segment}: {stream.kind} {stream.example_id}, "
     f"{len(stream.tokens)} tokens, {stream.num_trained} trained, "
-    f"weight {stream.weight:g}{dropped}",
-    align="left",
-    style="yellow",
+    f"weight {stream.weight:g}{dropped}"
   )
+  # An id is data: it is no markup either.
+  text = rich.text.Text(title.translate(_SEEN))
+  return rich.rule.Rule(text, align="left", style="yellow")
 
 
 def _totals(data: loader.TrainData) -> str:

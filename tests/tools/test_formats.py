@@ -323,13 +323,7 @@ G = Call("g")
     ),
     (
       "llama",
-      'Sure.\n{"name":"f","parameters":{"a":1}}\nDone.',
-      "Sure.\nDone.",
-      (F1,),
-    ),
-    (
-      "llama",
-      'Sure: {"name":"f","parameters":{"a":1}} and `{"name": "g", '
+      'Sure: {"name":"f","parameters":{"a":1}}\nand `{"name": "g", '
       '"parameters": {}}`. Done: {"a": 1}',
       'Sure:\nand\n. Done: {"a": 1}',
       (F1, G),

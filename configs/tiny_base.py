@@ -6,9 +6,11 @@ because it learned tool choice in a minute where untuned AdamW had not begun.
 
 The rate must fall slowly: with a constant one, values were copied no better
 after 2M tokens than after 1M, and 0.4M more under a falling one made a third
-more calls right.
+more calls right. More tokens have stopped paying: 4M of the last phase took
+exact calls of unseen tools from 32 to 37 % (160 examples) and refusals from
+none to a fifth.
 
-Hardware: 2 CPU cores, 11M tokens, about 50 minutes when they are quiet.
+Hardware: 2 CPU cores, 15M tokens, about 70 minutes when they are quiet.
 
     python -m launch.make_base --config=configs/tiny_base.py \
       --workdir=runs/tiny_base
@@ -110,6 +112,17 @@ def get_config() -> ConfigDict:
         _phase("constant", examples=24000, documents=0.05, queries=0.3),
         _phase("trapezoid", examples=30000, decay_ratio=0.9),
         _phase("trapezoid", examples=26000, decay_ratio=0.95, rate=0.6),
+        # Two tools, as the quickstart offers, and more to refuse: with a
+        # sixth of refusals it never refused.
+        _phase(
+          "trapezoid",
+          examples=40000,
+          decay_ratio=0.95,
+          rate=0.6,
+          copying=0.03,
+          weights=(0.2, 0.3, 0.13, 0.12, 0.25),
+          max_tools=2,
+        ),
       ],
     }
   )

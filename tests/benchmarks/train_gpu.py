@@ -6,14 +6,17 @@ Llama-3.1-8B's shape, random bfloat16 weights, rows of 4,096 tokens, rank 16 on
 all linear layers, three eighths of the tokens trained. Our rows are packed from
 segments of 768 tokens; theirs are one segment each, which spares them a mask.
 Each side runs in a process of its own, one after the other, so that neither
-holds memory of the other. MFU is by the same formula for both (4N a token and
-causal attention within segments). `--tiny` is a model for a CPU: it shows that
-the script runs and measures nothing. Needs requirements-parity.txt, and builds
-of jax and torch for the GPU.
+holds memory of the other, and takes the first of its settings that fits: fewer
+rows, then (torch) blocks that are computed twice. MFU is by the same formula
+for both (4N a token and causal attention within segments). `--tiny` is a model
+for a CPU: it shows that the script runs and measures nothing. Needs
+requirements-parity.txt, and builds of jax and torch for the GPU.
 """
 
 import argparse
+import gc
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -42,7 +45,9 @@ def main() -> None:
   parser.add_argument("--out", type=pathlib.Path)
   parser.add_argument("--tiny", action="store_true")
   parser.add_argument("--length", type=int, default=4096)
-  parser.add_argument("--rows", type=int, default=4, help="of ours, at once")
+  parser.add_argument(
+    "--rows", type=int, default=4, help="of ours, at once, at most"
+  )
   parser.add_argument("--remat", default="products")
   parser.add_argument("--torch_rows", type=int, default=2)
   parser.add_argument("--steps", type=int, default=10)
@@ -54,11 +59,15 @@ def main() -> None:
   sides = {}
   for side in SIDES:
     command = [sys.executable, "-m", "tests.benchmarks.train_gpu"]
+    # JAX takes three quarters of a GPU's memory unless it is told otherwise.
+    environment = {"XLA_PYTHON_CLIENT_MEM_FRACTION": "0.95", **os.environ}
     run = subprocess.run(
       [*command, *sys.argv[1:], "--side", side], stdout=subprocess.PIPE,
-      text=True, check=True,
+      text=True, check=True, env=environment,
     )  # fmt: skip
     sides[side] = json.loads(run.stdout.splitlines()[-1])
+    # At once: the other side may fail.
+    print(side, json.dumps(sides[side]), file=sys.stderr, flush=True)
   rates = {side: found["tokens_per_s"] for side, found in sides.items()}
   ratio = rates["ours"] / rates["torch"]
   data_machine.write({**sides, "ours_over_torch": ratio}, options.out)
@@ -106,6 +115,22 @@ def _figures(
 
 
 def _ours(options: argparse.Namespace) -> dict[str, Any]:
+  """Packed rows, fewer of them if they do not fit."""
+  import jax
+
+  rows = options.rows
+  while True:
+    try:
+      return _our_steps(options, rows)
+    except jax.errors.JaxRuntimeError as error:
+      if "RESOURCE_EXHAUSTED" not in str(error) or rows == 1:
+        raise
+    rows //= 2
+    # Frames of what failed hold arrays.
+    gc.collect()
+
+
+def _our_steps(options: argparse.Namespace, rows: int) -> dict[str, Any]:
   import jax
   import jax.numpy as jnp
 
@@ -122,7 +147,7 @@ def _ours(options: argparse.Namespace) -> dict[str, Any]:
   config = DecoderConfig.from_hf(_shape(options))
   lora = LoraConfig(rank=RANK)
   mesh = make_mesh(MeshConfig(), jax.devices()[:1])
-  batch = _batch(options, config.vocab_size)
+  batch = _batch(options, rows, config.vocab_size)
   step = make_train_step(
     config,
     lora,
@@ -146,19 +171,19 @@ def _ours(options: argparse.Namespace) -> dict[str, Any]:
 
   segment = min(SEGMENT, options.length)
   seconds = _timed(once, options.steps)
-  figures = _figures(options, options.rows, segment, seconds)
-  return {**figures, "peak_bytes": device_memory()}
+  figures = _figures(options, rows, segment, seconds)
+  return {**figures, "remat": options.remat, "peak_bytes": device_memory()}
 
 
 def _batch(
-  options: argparse.Namespace, vocabulary: int
+  options: argparse.Namespace, rows: int, vocabulary: int
 ) -> dict[str, np.ndarray]:
   """One micro-batch of random rows, as the loader lays them out."""
   rng = np.random.default_rng(0)
   places = np.arange(options.length, dtype=np.int32)
   targets = int(TRAINED * options.length)
-  whole = (1, options.rows, options.length)
-  trained = (1, options.rows, targets)
+  whole = (1, rows, options.length)
+  trained = (1, rows, targets)
   # Trained are the ends of segments, as answers are.
   segment = min(SEGMENT, options.length)
   ends = places[places % segment >= (1 - TRAINED) * segment][:targets]
@@ -177,21 +202,23 @@ def _batch(
 
 def _torch(options: argparse.Namespace) -> dict[str, Any]:
   """The same as its users run it; recomputes blocks only if it must."""
-  import os
-
   os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
   import torch
 
-  for recompute in (False, True):
+  rows = options.torch_rows
+  for fewer, recompute in ((rows, False), (1, False), (rows, True), (1, True)):
     try:
-      return _torch_steps(options, recompute)
+      return _torch_steps(options, fewer, recompute)
     except torch.OutOfMemoryError:
-      torch.cuda.empty_cache()
-  raise MemoryError("torch: out of memory; take fewer --torch_rows")
+      pass
+    # Only now nothing holds the tensors of the step that failed.
+    gc.collect()
+    torch.cuda.empty_cache()
+  raise MemoryError("torch: a row does not fit; take a smaller --length")
 
 
 def _torch_steps(
-  options: argparse.Namespace, recompute: bool
+  options: argparse.Namespace, rows: int, recompute: bool
 ) -> dict[str, Any]:
   import peft
   import torch
@@ -217,7 +244,7 @@ def _torch_steps(
   )
   trained = [p for p in model.parameters() if p.requires_grad]
   optimizer = torch.optim.AdamW(trained, lr=1e-4)
-  size = (options.torch_rows, options.length)
+  size = (rows, options.length)
   tokens = torch.randint(0, shape["vocab_size"], size, device=device)
   labels = tokens.clone()
   labels[:, : int((1 - TRAINED) * options.length)] = -100
@@ -233,7 +260,7 @@ def _torch_steps(
       torch.cuda.synchronize()
 
   seconds = _timed(once, options.steps)
-  figures = _figures(options, options.torch_rows, options.length, seconds)
+  figures = _figures(options, rows, options.length, seconds)
   peak = torch.cuda.max_memory_allocated() if device == "cuda" else None
   return {**figures, "recomputes_blocks": recompute, "peak_bytes": peak}
 

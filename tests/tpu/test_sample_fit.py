@@ -79,5 +79,7 @@ def test_8b_with_8_samples_fits_sixteen_v5e_chips():
     )
     print(memory)
     assert total < V5E_BYTES
-  # Nothing copies a whole segment.
-  assert decode.temp_size_in_bytes < bytes_on_a_chip(prompt) / 2
+  # The compiler likes the tails in another layout and copies them there and
+  # back, once a chunk (seen in the program): twice their size, and no copy of
+  # the prompts, which are twice as large.
+  assert decode.temp_size_in_bytes < 2.5 * tails

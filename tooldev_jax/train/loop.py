@@ -208,7 +208,6 @@ class _Run:
       frozen = place(frozen, self._step.base)
       state = self._make_steps(state, frozen, checkpoints, asked)
       checkpoints.wait()
-      self._say(checkpoints.told())
       return write_result(
         self._folder, self._identity, state.trained, self._losses
       )

@@ -1,12 +1,13 @@
 """The baseline: a plain lockstep loop in JAX, as one would first write it.
 
-A batch of rows, one a sample, is prefilled and then decoded together until
-the last row has ended. Each row prefills its prompt anew. It is written to be
-fair: rows are sorted by prompt length and padded to the same buckets as the
-sampler's, the cache is head-major and written in place at one column for all
-rows, the layers are unrolled over weights and caches that are kept apart (so
-nothing is copied in a step), the loop runs on the device and leaves when the
-whole batch has ended, and tokens are drawn by the sampler's own policy.
+A batch of rows, one a sample, is prefilled and then decoded together until the
+last row has ended. Each row prefills its prompt anew. It is written to be fair:
+rows are sorted by prompt length and padded to the same buckets as the
+sampler's, the cache is head-major, with keys transposed as the sampler's are,
+and written in place at one column for all rows, the layers are unrolled over
+weights and caches that are kept apart (so nothing is copied in a step), the
+loop runs on the device and leaves when the whole batch has ended, and tokens
+are drawn by the sampler's own policy.
 """
 
 import functools
@@ -27,10 +28,11 @@ def _prefill_attend(inside_BxP: jax.Array, room: int):
 
   def attend(q, k, v, _, spec):
     out, _ = causal(q, k, v, None, spec)
-    grow = lambda x: jnp.pad(
-      jnp.swapaxes(x, 1, 2), ((0, 0), (0, 0), (0, room), (0, 0))
+    values = jnp.pad(jnp.swapaxes(v, 1, 2), ((0, 0), (0, 0), (0, room), (0, 0)))
+    keys = jnp.pad(
+      jnp.transpose(k, (0, 2, 3, 1)), ((0, 0), (0, 0), (0, 0), (0, room))
     )
-    return out, (grow(k), grow(v))
+    return out, (keys, values)
 
   return attend
 
@@ -40,18 +42,18 @@ def _decode_attend(length_B: jax.Array, step: jax.Array, size: int):
 
   def attend(q, k, v, cache, spec):
     write = functools.partial(
-      jax.lax.dynamic_update_slice_in_dim, start_index=size + step, axis=2
+      jax.lax.dynamic_update_slice_in_dim, start_index=size + step
     )
-    keys = write(cache[0], jnp.swapaxes(k, 1, 2))
-    values = write(cache[1], jnp.swapaxes(v, 1, 2))
+    keys = write(cache[0], jnp.transpose(k, (0, 2, 3, 1)), axis=3)
+    values = write(cache[1], jnp.swapaxes(v, 1, 2), axis=2)
     rows, _, heads, width = q.shape
     groups = k.shape[2]
-    column = jnp.arange(keys.shape[2])
+    column = jnp.arange(values.shape[2])
     seen = (column < length_B[:, None]) | (
       (column >= size) & (column <= size + step)
     )
     x = spec.scale * jnp.einsum(
-      "bgmk,bgsk->bgms",
+      "bgmk,bgks->bgms",
       q.reshape(rows, groups, heads // groups, width),
       keys,
       preferred_element_type=jnp.float32,

@@ -6,7 +6,7 @@ The same 400 genuine ToolACE, xLAM and Hammer samples, tokens, tiny Llama,
 vocabulary, rank and float32 on both sides. Ours packs rows; torch trains
 padded batches grouped by length, as `Trainer(group_by_length=True)` makes
 them. Steps are taken in turns, so that both meet the same machine. An epoch is
-25 steps of about ten seconds a side; some of them are timed: of ours the
+25 steps of 20 to 30 seconds a side; some of them are timed: of ours the
 first, whose rows are shuffled, of torch's, whose batches go from long to
 short, as many evenly spread ones. Examples are counted in real tokens, by the
 mean of all samples, so that it does not matter which are met. Needs

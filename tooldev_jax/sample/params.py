@@ -75,7 +75,8 @@ class SamplerConfig:
     tail_buckets: how many new tokens a lane may hold, ascending.
     rows: lanes that decode together; slots = rows / lanes of a prompt.
     max_lanes: samples of one prompt that share a slot; a prompt with more
-      takes several slots.
+      takes several slots. A slot is free when all its samples have ended: 1 is
+      better where answers are much longer than prompts.
     prefill_tokens: the most prompt tokens that are prefilled at once, unless
       one prompt has more.
     max_stop_ids: the most stop tokens a prompt may have, the model's included.

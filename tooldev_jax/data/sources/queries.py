@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from etils import epath
 
 from tooldev_jax.data.sources import dialogues, rows
-from tooldev_jax.tools import jsontext, vocabulary
+from tooldev_jax.tools import jsontext, textfile, vocabulary
 
 _FIELDS = ("query", "question", "instruction", "request", "text", "prompt")
 
@@ -20,7 +20,7 @@ _FIELDS = ("query", "question", "instruction", "request", "text", "prompt")
 def read(path: epath.Path) -> rows.Read:
   """Reads one request a line, or a row."""
   if path.name.removesuffix(".gz").endswith(".txt"):
-    lines = rows.filled_lines(rows.text_of(path))
+    lines = rows.filled_lines(textfile.read_text(path))
     return rows.Read(
       tuple(
         _query(

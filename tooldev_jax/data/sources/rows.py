@@ -2,16 +2,14 @@
 
 import collections
 import dataclasses
-import gzip
 import json
 import re
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from etils import epath
 
 from tooldev_jax import errors
-from tooldev_jax.tools import jsontext, vocabulary
+from tooldev_jax.tools import jsontext, textfile, vocabulary
 
 MAX_LINE = 16 * 1024 * 1024  # characters
 
@@ -131,28 +129,13 @@ def numbered_lines(path: epath.Path) -> Iterator[tuple[int, str]]:
   (as xLAM's and ToolACE's are), the items of the list.
 
   Raises:
-    SourceError: as `text_of`.
+    UserError: as `textfile.read_text`.
   """
-  text = text_of(path)
+  text = textfile.read_text(path)
   if _is_list(text.split("\n")):
     yield from _items(text)
   else:
     yield from filled_lines(text)
-
-
-def text_of(path: epath.Path) -> str:
-  """The text of a file.
-
-  Raises:
-    SourceError: the file is no UTF-8 text, or no gzip although named so.
-  """
-  try:
-    data = path.read_bytes()
-    if path.name.endswith(".gz"):
-      data = gzip.decompress(data)
-    return data.decode("utf-8-sig")
-  except (OSError, EOFError, zlib.error, ValueError) as e:
-    raise SourceError(f"{path}: cannot be read: {e}") from e
 
 
 def filled_lines(text: str) -> Iterator[tuple[int, str]]:

@@ -5,16 +5,13 @@ below. Nothing is dropped in silence: every place in a document that should have
 become a tool is either in `tools` or in `refused`.
 """
 
-import gzip
-import os
 import re
-import zlib
 from collections.abc import Iterator, Mapping
 
 from etils import epath
 
 from tooldev_jax.errors import UserError
-from tooldev_jax.tools import jsontext, yamltext
+from tooldev_jax.tools import jsontext, textfile, yamltext
 from tooldev_jax.tools.checks import check_tool
 from tooldev_jax.tools.findings import Reason
 from tooldev_jax.tools.importers.base import (
@@ -111,7 +108,7 @@ def _documents(path: epath.Path) -> Iterator[tuple[str, Json | Refused]]:
         except UserError as error:  # The others can be read still.
           yield inner.name, Refused(RefusalReason.NOT_TEXT, str(error))
     return
-  text = _text(path)
+  text = textfile.read_text(path)
   if {".yaml", ".yml"} & set(path.suffixes):
     yield from _load_yaml(path.name, text)
   elif ".jsonl" not in path.suffixes:
@@ -120,16 +117,6 @@ def _documents(path: epath.Path) -> Iterator[tuple[str, Json | Refused]]:
     for number, line in enumerate(text.split("\n"), start=1):
       if line.strip():
         yield f"{path.name}:{number}", _load(line)
-
-
-def _text(path: epath.Path) -> str:
-  try:
-    data = path.read_bytes()
-    if path.suffix == ".gz":
-      data = gzip.decompress(data)
-    return data.decode("utf-8-sig")
-  except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-    raise UserError(f"{os.fspath(path)}: cannot be read: {error}") from None
 
 
 def _load(text: str) -> Json | Refused:

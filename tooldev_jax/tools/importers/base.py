@@ -3,6 +3,7 @@
 import dataclasses
 import enum
 from collections.abc import Callable, Iterator
+from typing import NoReturn
 
 from tooldev_jax.tools.jsontext import Json
 from tooldev_jax.tools.vocabulary import Tool
@@ -56,6 +57,11 @@ class Refused(Exception):
     super().__init__(f"{reason}: {detail}")
     self.reason = reason
     self.detail = detail
+
+
+def refuse(detail: str) -> NoReturn:
+  """Raises Refused for a field that is missing or of the wrong type."""
+  raise Refused(RefusalReason.BAD_RECORD, detail)
 
 
 @dataclasses.dataclass(frozen=True)

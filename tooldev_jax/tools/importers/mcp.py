@@ -13,8 +13,7 @@ from tooldev_jax.tools.findings import pointer
 from tooldev_jax.tools.importers.base import (
   Entry,
   Importer,
-  RefusalReason,
-  Refused,
+  refuse,
 )
 from tooldev_jax.tools.jsontext import Json
 from tooldev_jax.tools.vocabulary import Tool
@@ -68,22 +67,18 @@ def _entries_of(document: Json, above: str) -> Iterator[Entry]:
   where = above + where
   if not isinstance(tools, list):
     detail = f"{where or 'the document'} is no list of tools"
-    yield Entry(above, functools.partial(_refuse, detail))
+    yield Entry(above, functools.partial(refuse, detail))
     return
   for index, tool in enumerate(tools):
     yield Entry(where + pointer(index), functools.partial(_build, tool))
 
 
-def _refuse(detail: str) -> Tool:
-  raise Refused(RefusalReason.BAD_RECORD, detail)
-
-
 def _build(tool: Json) -> Tool:
   if not isinstance(tool, Mapping):
-    return _refuse("a tool must be an object")
+    refuse("a tool must be an object")
   schemas = [tool[key] for key in SCHEMA_KEYS if key in tool]
   if not schemas:
-    return _refuse("inputSchema is missing")
+    refuse("inputSchema is missing")
   fields = {key: tool[key] for key in ("name", "description") if key in tool}
   return Tool.from_json(fields | {"parameters": schemas[0]})
 

@@ -12,8 +12,7 @@ from tooldev_jax.tools.findings import pointer
 from tooldev_jax.tools.importers.base import (
   Entry,
   Importer,
-  RefusalReason,
-  Refused,
+  refuse,
 )
 from tooldev_jax.tools.importers.mcp import SCHEMA_KEYS
 from tooldev_jax.tools.jsontext import Json
@@ -51,7 +50,7 @@ def _entries(document: Json) -> Iterator[Entry]:
     return
   if not isinstance(functions, list):
     detail = f"{where or 'the document'} is no list of functions"
-    raise Refused(RefusalReason.BAD_RECORD, detail)
+    refuse(detail)
   for index, function in enumerate(functions):
     yield Entry(
       where + pointer(index),
@@ -63,7 +62,7 @@ def _build(function: Json) -> Tool:
   """Refuses what has its parameters, or tools, where they are not read."""
   for key in (*SCHEMA_KEYS, "tools"):
     if isinstance(function, Mapping) and key in function:
-      raise Refused(RefusalReason.BAD_RECORD, f"a function has no {key!r}")
+      refuse(f"a function has no {key!r}")
   return Tool.from_json(function)
 
 

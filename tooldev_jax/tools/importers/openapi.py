@@ -19,7 +19,7 @@ import dataclasses
 import functools
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, NoReturn
+from typing import Any
 
 from tooldev_jax.tools import dialects
 from tooldev_jax.tools.findings import pointer
@@ -28,6 +28,7 @@ from tooldev_jax.tools.importers.base import (
   Importer,
   RefusalReason,
   Refused,
+  refuse,
 )
 from tooldev_jax.tools.importers.schema_inliner import SchemaInliner
 from tooldev_jax.tools.jsontext import Json
@@ -67,7 +68,7 @@ def _matches(document: Json) -> bool:
 def _entries(document: Json) -> Iterator[Entry]:
   paths = document.get("paths") if isinstance(document, Mapping) else None
   if not isinstance(paths, Mapping):
-    raise Refused(RefusalReason.BAD_RECORD, "/paths is no object")
+    refuse("/paths is no object")
   for path, item in paths.items():
     where = pointer("paths", path)
     try:
@@ -81,17 +82,12 @@ def _entries(document: Json) -> Iterator[Entry]:
         yield Entry(where + pointer(method), operation.build)
     for key in item:
       if key not in (*_METHODS, *_PATH_KEYS) and not key.startswith("x-"):
-        unknown = Refused(RefusalReason.BAD_RECORD, f"no method is {key!r}")
-        refuse = functools.partial(_refuse_path, unknown)
-        yield Entry(where + pointer(key), refuse)
+        unknown = functools.partial(refuse, f"no method is {key!r}")
+        yield Entry(where + pointer(key), unknown)
 
 
 def _refuse_path(error: Refused) -> Tool:
   raise error
-
-
-def _refuse(detail: str) -> NoReturn:
-  raise Refused(RefusalReason.BAD_RECORD, detail)
 
 
 class _Operation:
@@ -113,7 +109,7 @@ class _Operation:
   def build(self) -> Tool:
     """Raises Refused or RecordError where the operation cannot be a tool."""
     if not isinstance(self._operation, Mapping):
-      _refuse("an operation must be an object")
+      refuse("an operation must be an object")
     found, open_schema = self._parameters()
     properties: dict[str, Json] = {}
     required: list[str] = []
@@ -164,7 +160,7 @@ class _Operation:
     for holder in (self._item, self._operation):
       parameters = holder.get("parameters") or []
       if not isinstance(parameters, list):
-        _refuse("the parameters must be a list")
+        refuse("the parameters must be a list")
       for described in parameters:
         parameter = self._inliner.follow(described)
         key = (str(parameter.get("name")), str(parameter.get("in")))
@@ -188,7 +184,7 @@ class _Operation:
   ) -> _Parameter:
     for key in ("name", "in"):
       if not isinstance(parameter.get(key), str):
-        _refuse("a parameter must have a name and a place ('in')")
+        refuse("a parameter must have a name and a place ('in')")
     if "schema" in parameter:
       own = parameter["schema"]
     elif "content" in parameter:
@@ -209,7 +205,7 @@ class _Operation:
     """A schema in place; the one that allows all says nothing."""
     found = self._inliner.schema(node)
     if found is False:
-      _refuse("a schema that allows nothing")
+      refuse("a schema that allows nothing")
     return {} if found is True else dict(found)
 
   def _request_body(self) -> Schema:
@@ -223,7 +219,7 @@ class _Operation:
 def _content(content: Json) -> Json:
   """The schema of the media type that says most about itself."""
   if not isinstance(content, Mapping) or not content:
-    _refuse("content must be an object with a media type")
+    refuse("content must be an object with a media type")
   bare = {kind.partition(";")[0].strip().lower(): kind for kind in content}
   kinds = [bare[kind] for kind in _BODY_KINDS if kind in bare]
   kinds += [kind for name, kind in bare.items() if name.endswith("+json")]

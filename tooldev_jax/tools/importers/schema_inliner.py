@@ -1,10 +1,10 @@
 """Schemas of an OpenAPI document, without references to the document."""
 
 from collections.abc import Mapping
-from typing import Any, NoReturn
+from typing import Any
 
 from tooldev_jax.tools import dialects, schemas
-from tooldev_jax.tools.importers.base import RefusalReason, Refused
+from tooldev_jax.tools.importers.base import RefusalReason, Refused, refuse
 from tooldev_jax.tools.jsontext import Json
 from tooldev_jax.tools.schemas import Schema
 
@@ -34,7 +34,7 @@ class SchemaInliner:
     """`holder`, or the object that it refers to."""
     for _ in range(dialects.MAX_DEPTH):
       if not isinstance(holder, Mapping):
-        raise Refused(RefusalReason.BAD_RECORD, "expected an object")
+        refuse("expected an object")
       if "$ref" not in holder:
         return holder
       holder = self._target(holder["$ref"])
@@ -48,7 +48,7 @@ class SchemaInliner:
     if isinstance(node, bool):
       return node
     if not isinstance(node, Mapping):
-      _refuse(f"a schema is {_shown(node)}, not an object")
+      refuse(f"a schema is {_shown(node)}, not an object")
     if "$ref" in node:
       return self._referred(node, trail)
     found = {
@@ -88,10 +88,10 @@ class SchemaInliner:
   def _keyword(self, key: str, value: Json, trail: tuple[str, ...]) -> Json:
     if key in dialects.NAMED:
       if not isinstance(value, Mapping):
-        _refuse(f"{key!r} is {_shown(value)}, not an object")
+        refuse(f"{key!r} is {_shown(value)}, not an object")
       return {name: self.schema(item, trail) for name, item in value.items()}
     if key in dialects.LISTED and not isinstance(value, list):
-      _refuse(f"{key!r} is {_shown(value)}, not a list")
+      refuse(f"{key!r} is {_shown(value)}, not a list")
     if key in (*dialects.LISTED, "items") and isinstance(value, list):
       return [self.schema(item, trail) for item in value]
     if key == "required" and not isinstance(value, bool):
@@ -99,12 +99,8 @@ class SchemaInliner:
         isinstance(name, str) for name in value
       )
       if not names:
-        _refuse(f"'required' is {_shown(value)}, not a list of names")
+        refuse(f"'required' is {_shown(value)}, not a list of names")
     return self.schema(value, trail) if key in dialects.SINGLE else value
-
-
-def _refuse(detail: str) -> NoReturn:
-  raise Refused(RefusalReason.BAD_RECORD, detail)
 
 
 def _shown(value: Json) -> str:

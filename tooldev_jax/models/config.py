@@ -13,6 +13,7 @@ from typing import Any
 
 from tooldev_jax.errors import UserError
 from tooldev_jax.models.families import FAMILIES, Family
+from tooldev_jax.models.fields import positive
 from tooldev_jax.models.rope import Rope, rope_from_hf, rope_to_hf
 
 ACTIVATIONS = ("silu", "gelu_pytorch_tanh")
@@ -316,14 +317,7 @@ class _Reader:
         )
 
   def number(self, field: str, whole: bool = True) -> Any:
-    value = self.get(field)
-    kinds = int if whole else (int, float)
-    if isinstance(value, bool) or not isinstance(value, kinds) or not value > 0:
-      raise UserError(
-        f"{self.where}: {field}={value!r}; a positive "
-        f"{'whole ' if whole else ''}number is needed."
-      )
-    return value
+    return positive(self.where, field, self.get(field), whole)
 
   def optional(self, field: str | None) -> Any:
     """A number that may be null, or that the family does not have."""

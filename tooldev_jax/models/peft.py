@@ -29,6 +29,7 @@ from tooldev_jax import storage
 from tooldev_jax.errors import UserError
 from tooldev_jax.models.checkpoint import on_host, some
 from tooldev_jax.models.config import DecoderConfig
+from tooldev_jax.models.fields import positive
 from tooldev_jax.models.lora import LINEAR_MODULES, LoraConfig
 from tooldev_jax.models.parameters import declare, module_name
 from tooldev_jax.models.tensor_file import (
@@ -223,11 +224,7 @@ def _read_fields(folder: epath.Path) -> Mapping[str, Any]:
         "linear modules is."
       )
   for field in ("r", "lora_alpha"):
-    value = fields.get(field, _DEFAULT)
-    if type(value) not in (int, float) or not value > 0:
-      raise UserError(
-        f"{path}: {field}={value!r}; a positive number is needed."
-      )
+    positive(str(path), field, fields.get(field, _DEFAULT))
   if not (folder / TENSOR_FILE).exists():
     raise UserError(f"{folder / TENSOR_FILE}: no such file.")
   return fields

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from tooldev_jax.errors import UserError
+from tooldev_jax.models.fields import positive
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,10 +121,7 @@ def rope_from_hf(
       f"{sorted(unknown)}; known: {', '.join(needed)}."
     )
   for key in needed:
-    if type(values[key]) not in (int, float) or not values[key] > 0:
-      raise UserError(
-        f"{where}: RoPE has {key}={values[key]!r}; a positive number is needed."
-      )
+    positive(where, f"RoPE has {key}", values[key])
   rope = Rope(float(values["rope_theta"]))
   if kind == "default":
     return rope

@@ -23,7 +23,7 @@ from tooldev_jax.evaluate.summary import (
   StageSummary,
   read_summary,
 )
-from tooldev_jax.evolve.round import read_round
+from tooldev_jax.evolve.round import is_made, read_round
 from tooldev_jax.models import peft
 from tooldev_jax.parallel import processes
 from tooldev_jax.student import BASE
@@ -139,7 +139,7 @@ def _rounds(run: "Run", states: Sequence["State"]) -> list[RoundSummary]:
   rounds = []
   for state in states:
     folder = run.workdir / state.name
-    if not (folder / "counts.json").exists():
+    if not is_made(folder):
       continue
     made = read_round(folder)
     counts = made.counts

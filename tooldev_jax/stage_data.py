@@ -59,27 +59,26 @@ class StageData:
     """
     if name == "adapt" and self._config.decompose.epochs:
       self.streams("decompose")
-    found = self._all_streams(name, settings_of(self._config, name).max_targets)
-    if name in _LABELLED and not found.encoded:
-      raise UserError(f"{name}: nothing to learn from: {why_none(found)}")
+    most = settings_of(self._config, name).max_targets
+    found = _fitting(self._own(name), most)
+    if name in _LABELLED:
+      if not found.encoded:
+        raise UserError(f"{name}: nothing to learn from: {why_none(found)}")
+    elif found.encoded:
+      replayed = self._replayed(self._config.evolve.replay)
+      found = prepare.merge([found, _fitting(replayed, most)])
     return found
 
-  def _all_streams(self, name: str, most: int) -> EncodedSet:
+  def _own(self, name: str) -> EncodedSet:
+    """What a stage or round learns for the first time."""
     if name == "adapt":
-      adaption = self._encode(self._inputs.documents, ("adaption",))
-      return _fitting(adaption, most)
+      return self._encode(self._inputs.documents, ("adaption",))
     if name == "decompose":
-      return _fitting(self._encode(self._inputs.examples, _DECOMPOSED), most)
-    evolve = self._config.evolve
-    fresh = self._encode(
-      self._kept(name),
-      _DECOMPOSED if evolve.train_generation else ("invocation",),
+      return self._encode(self._inputs.examples, _DECOMPOSED)
+    both = self._config.evolve.train_generation
+    return self._encode(
+      self._kept(name), _DECOMPOSED if both else ("invocation",)
     )
-    fresh = _fitting(fresh, most)
-    if not fresh.encoded:
-      return fresh
-    replayed = _fitting(self._replayed(evolve.replay), most)
-    return prepare.merge([fresh, replayed])
 
   def _kept(self, name: str) -> tuple[Example, ...]:
     """What the round kept."""

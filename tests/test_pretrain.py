@@ -78,6 +78,18 @@ def test_a_tokenizer_that_is_not_there_is_named(small, tmp_path):
     pretrain.make_base(config, epath.Path(tmp_path))
 
 
+def test_a_tokenizer_without_its_template_is_named_before_training(
+  small, made, tmp_path
+):
+  folder = epath.Path(tmp_path) / "half"
+  folder.mkdir()
+  (made / "tokenizer.json").copy(folder / "tokenizer.json")
+  (made / "tokenizer_config.json").copy(folder / "tokenizer_config.json")
+  config = dataclasses.replace(small, tokenizer=str(folder))
+  with pytest.raises(UserError, match=r"half.*no chat_template\.jinja"):
+    pretrain.make_base(config, epath.Path(tmp_path))
+
+
 def test_prompts_are_trained_as_the_phase_says(small, made):
   chat = ChatTokenizer.load(made)
   phase = dataclasses.replace(

@@ -107,10 +107,12 @@ def make_base(config: PretrainConfig, workdir: epath.Path) -> epath.Path:
     logging.info("%s is complete; nothing to do.", folder)
     return folder
   tokenizer_folder = epath.Path(config.tokenizer or workdir / "tokenizer")
-  if not (tokenizer_folder / "tokenizer.json").exists():
+  # Looked for before hours of training: the base is to have them all.
+  missing = [x for x in _TOKENIZER_FILES if not (tokenizer_folder / x).exists()]
+  if missing:
     if config.tokenizer:
       raise UserError(
-        f"tokenizer={config.tokenizer!r}: there is no tokenizer.json; leave"
+        f"tokenizer={config.tokenizer!r}: there is no {missing[0]}; leave"
         " the field empty to have one trained."
       )
     trained = toy_tokenizer.train_tokenizer(config.vocab_size)

@@ -146,9 +146,9 @@ _NO_ANSWER: _Lack = (
 _NO_TOOL: _Lack = ("no tool", lambda example: not example.tools)
 _NOT_OFFERED: _Lack = (
   "calls a tool that it does not offer",
-  lambda example: any(
-    call.name not in {tool.name for tool in example.tools}
-    for call in example.calls
+  lambda example: (
+    not {call.name for call in example.calls}
+    <= {tool.name for tool in example.tools}
   ),
 )
 _LACKS: Mapping[str, Sequence[_Lack]] = {

@@ -32,10 +32,8 @@ _NGRAM = 3  # words
 _BANDS, _ROWS = 32, 4  # of the MinHash signature
 
 # Each sign of a script without spaces counts as a word.
-_WORD = re.compile(
-  r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0003ffff]"
-  r"|[^\W\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0003ffff]+"
-)
+_SIGNS = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0003ffff"
+_WORD = re.compile(rf"[{_SIGNS}]|[^\W{_SIGNS}]+")
 
 TOOL_NAME, EXACT_QUERY, NEAR_QUERY = "tool name", "exact query", "near query"
 REASONS = (TOOL_NAME, EXACT_QUERY, NEAR_QUERY)

@@ -42,7 +42,10 @@ class JsonDepthError(JsonTextError):
 
 
 def escape_surrogates(text: str) -> str:
-  """Writes lone surrogates as `\\udXXX`, so that UTF-8 can hold the text."""
+  """Writes lone surrogates as JSON escapes, so that UTF-8 can hold the text.
+
+  The code point U+D83D becomes the six characters `\\ud83d`.
+  """
   return _SURROGATE.sub(lambda match: f"\\u{ord(match.group()):04x}", text)
 
 

@@ -7,6 +7,9 @@ processes, index>'
 import json
 import sys
 
+# Of `pipeline_run.small_config`.
+CHANGES = {"mesh.fsdp": -1, "adapt.epochs": 0}
+
 
 def main() -> None:
   task = json.loads(sys.argv[1])
@@ -22,7 +25,7 @@ def main() -> None:
   )
   said: list[str] = []
   changes: list[str] = []
-  config = pipeline_run.small_config(**{"mesh.fsdp": -1, "adapt.epochs": 0})
+  config = pipeline_run.small_config(**CHANGES)
   with watching(task["workdir"], changes.append):
     run = Run(config, epath.Path(task["workdir"]), said.append)
     run.run()

@@ -5,7 +5,7 @@ import json
 from etils import epath
 
 from tests import pipeline_run
-from tests.multihost import worker
+from tests.multihost import pipeline_worker, worker
 from tooldev_jax import storage
 
 
@@ -42,7 +42,7 @@ def test_two_processes_make_one_run_and_the_first_writes_it(tmp_path):
   config = storage.read_json(workdir / "config.json")
   said = []
   again = pipeline_run.start(
-    pipeline_run.small_config(**{"mesh.fsdp": -1, "adapt.epochs": 0}), workdir
+    pipeline_run.small_config(**pipeline_worker.CHANGES), workdir
   )
   assert config["adapt"]["epochs"] == 0
   again.say = said.append

@@ -104,7 +104,7 @@ WORKLOADS = {
   # for another. One in eight is longer than 512 and goes on in a longer cache.
   "generation": Workload(
     *(2, list(range(80, 122, 2)), 400, 0.25, 768, 512, (128,)),
-    SamplerConfig((128, 640), (256, 512), max_lanes=1),
+    SamplerConfig((128, 640), (256, 512)),
   ),
 }
 

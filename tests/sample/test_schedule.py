@@ -1,5 +1,7 @@
 """Bookkeeping: shapes, slots, stop strings and what is refused."""
 
+import dataclasses
+
 import pytest
 
 from tooldev_jax.errors import UserError
@@ -46,6 +48,17 @@ def test_samples_are_spread_evenly_over_as_few_slots_as_hold_them(n, lanes):
   assert [len(unit.numbers) for unit in units] == lanes
   assert [j for unit in units for j in unit.numbers] == list(range(n))
   assert len({planner().shape(unit) for unit in units}) == 1
+
+
+@pytest.mark.parametrize(
+  "prompt, new, slots", [(8, 8, 1), (16, 8, 1), (9, 4, 1), (4, 16, 4)]
+)
+def test_samples_much_longer_than_their_prompt_get_a_slot_each(
+  prompt, new, slots
+):
+  config = dataclasses.replace(CONFIG, tail_buckets=(4, 8, 16))
+  units = Planner(config, 1).units(request(prompt, n=4, max_new_tokens=new))
+  assert len(units) == slots
 
 
 @pytest.mark.parametrize("shards", [1, 2, 8])

@@ -18,63 +18,21 @@ from jax.ad_checkpoint import checkpoint_name
 
 from tooldev_jax.errors import UserError
 from tooldev_jax.models import kernels
+from tooldev_jax.models.blocked import MASKED, blocked_attention
 from tooldev_jax.models.config import AttentionSpec
 from tooldev_jax.models.transformer import Attend, soft_cap
 from tooldev_jax.parallel.sharding import Partition
 
-# Finite: minus infinity would make NaN of a row that sees nothing.
-_MASKED = -1e30
 
-# Queries a block of the blocked form. On a CPU, blocks of 128 run forward and
-# backward at 1,024 tokens about 1.6 times as fast as the whole row at once.
-_BLOCK = 128
-
-
-def visible_BxTxS(segment_ids_BxT: jax.Array, window: int | None) -> jax.Array:
+def visible_BxTxT(segment_ids_BxT: jax.Array, window: int | None) -> jax.Array:
   """Which keys each query of a packed row may see."""
   index = jnp.arange(segment_ids_BxT.shape[1])
-  distance_TxS = index[:, None] - index[None, :]
-  seen_TxS = distance_TxS >= 0
+  distance = index[:, None] - index[None, :]
+  seen = distance >= 0
   if window is not None:
-    seen_TxS &= distance_TxS < window
-  same_BxTxS = segment_ids_BxT[:, :, None] == segment_ids_BxT[:, None, :]
-  return same_BxTxS & seen_TxS
-
-
-def _head_major(x_BxTxHxK: jax.Array) -> jax.Array:
-  return x_BxTxHxK.transpose(0, 2, 1, 3)
-
-
-def _masked_softmax_product(
-  q_BxHxTxK: jax.Array,
-  k_BxGxSxK: jax.Array,
-  v_BxGxSxK: jax.Array,
-  visible_BxTxS: jax.Array,
-  spec: AttentionSpec,
-) -> jax.Array:
-  """softmax(q k) v, [B, H, T, K]; logits and sums in float32."""
-  rows, heads, tokens, size = q_BxHxTxK.shape
-  groups, keys = k_BxGxSxK.shape[1:3]
-  ratio = heads // groups
-  # Query heads that share keys become rows of one matrix product.
-  q = (q_BxHxTxK * spec.scale).reshape(rows, groups, ratio * tokens, size)
-  logits = jnp.einsum(
-    "bgtk,bgsk->bgts", q, k_BxGxSxK, preferred_element_type=jnp.float32
-  ).reshape(rows, groups, ratio, tokens, keys)
-  logits = soft_cap(logits, spec.soft_cap)
-  logits = jnp.where(visible_BxTxS[:, None, None], logits, _MASKED)
-  # The shift changes nothing, so nothing is to be learned from it; dividing
-  # after the product with v touches K numbers a query instead of S.
-  top = jax.lax.stop_gradient(logits.max(axis=-1, keepdims=True))
-  weights = jnp.exp(logits - top)
-  total = weights.sum(axis=-1)[..., None]
-  out = jnp.einsum(
-    "bgts,bgsk->bgtk",
-    weights.astype(v_BxGxSxK.dtype).reshape(rows, groups, -1, keys),
-    v_BxGxSxK,
-    preferred_element_type=jnp.float32,
-  ).reshape(rows, groups, ratio, tokens, size)
-  return (out / total).astype(q_BxHxTxK.dtype).reshape(q_BxHxTxK.shape)
+    seen &= distance < window
+  same = segment_ids_BxT[:, :, None] == segment_ids_BxT[:, None, :]
+  return same & seen
 
 
 def einsum_attention(
@@ -84,41 +42,37 @@ def einsum_attention(
   segment_ids_BxT: jax.Array,
   spec: AttentionSpec,
 ) -> jax.Array:
-  """The reference: all logits of a row at once."""
-  q, k, v = map(_head_major, (q_BxTxHxK, k_BxTxGxK, v_BxTxGxK))
-  visible = visible_BxTxS(segment_ids_BxT, spec.window)
-  return _head_major(_masked_softmax_product(q, k, v, visible, spec))
+  """softmax(q k) v, [B, T, H, K], with all logits of a row at once.
 
-
-def blocked_attention(
-  q_BxTxHxK: jax.Array,
-  k_BxTxGxK: jax.Array,
-  v_BxTxGxK: jax.Array,
-  segment_ids_BxT: jax.Array,
-  spec: AttentionSpec,
-) -> jax.Array:
-  """The reference a block of queries at a time, on the keys it can reach.
-
-  Leaves out what causality and the window rule out, and keeps each block's
-  logits small enough for a CPU's cache.
+  Logits and sums are float32.
   """
-  q, k, v = map(_head_major, (q_BxTxHxK, k_BxTxGxK, v_BxTxGxK))
-  tokens = q.shape[2]
-  outs = []
-  for start in range(0, tokens, _BLOCK):
-    stop = min(start + _BLOCK, tokens)
-    first = 0 if spec.window is None else max(0, start - spec.window + 1)
-    visible = visible_BxTxS(segment_ids_BxT[:, first:stop], spec.window)
-    outs.append(
-      _masked_softmax_product(
-        q[:, :, start:stop],
-        k[:, :, first:stop],
-        v[:, :, first:stop],
-        visible[:, start - first :],
-        spec,
-      )
-    )
-  return _head_major(jnp.concatenate(outs, axis=2))
+  rows, tokens, heads, size = q_BxTxHxK.shape
+  groups = k_BxTxGxK.shape[2]
+  q, k, v = (
+    x.transpose(0, 2, 1, 3)
+    for x in (q_BxTxHxK * spec.scale, k_BxTxGxK, v_BxTxGxK)
+  )
+  # Query heads that share keys become rows of one matrix product.
+  q = q.reshape(rows, groups, -1, size)
+  logits = jnp.einsum(
+    "bgtk,bgsk->bgts", q, k, preferred_element_type=jnp.float32
+  ).reshape(rows, groups, -1, tokens, tokens)
+  logits = soft_cap(logits, spec.soft_cap)
+  visible = visible_BxTxT(segment_ids_BxT, spec.window)
+  logits = jnp.where(visible[:, None, None], logits, MASKED)
+  # The shift changes nothing, so nothing is to be learned from it; dividing
+  # after the product with v touches K numbers a query instead of S.
+  top = jax.lax.stop_gradient(logits.max(axis=-1, keepdims=True))
+  weights = jnp.exp(logits - top)
+  total = weights.sum(axis=-1)[..., None]
+  out = jnp.einsum(
+    "bgts,bgsk->bgtk",
+    weights.astype(v.dtype).reshape(rows, groups, -1, tokens),
+    v,
+    preferred_element_type=jnp.float32,
+  ).reshape(rows, groups, -1, tokens, size)
+  out = (out / total).astype(q.dtype).reshape(rows, heads, tokens, size)
+  return checkpoint_name(out.transpose(0, 2, 1, 3), "attention")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,7 +80,8 @@ class Backend:
   """One way to compute attention over packed rows.
 
   Attributes:
-    compute: (q, k, v, segment_ids, spec[, interpret]) -> out.
+    compute: (q, k, v, segment_ids, spec[, interpret]) -> out; names what a
+      remat policy is to keep of it "attention".
     refuses: (tokens, head_dim, spec) -> why it cannot, or "".
     kernel: whether it is a Pallas kernel for this platform, or None where it
       is plain JAX that runs on all of them.
@@ -164,8 +119,8 @@ def packed_attention(
     segment_ids_BxT: int32; 0 is padding.
     backend: a key of BACKENDS; "auto" takes the platform's kernel for every
       layer that the kernel can do, and "blocked" for the others.
-    partition: mesh and rules of the step that calls it; kernels need them to
-      run on each device's rows and heads. None on one device.
+    partition: mesh and rules of the step that calls it, where each device
+      attends for its own rows and heads. None on one device.
     interpret: runs kernels as plain JAX, to test them on any platform.
 
   Raises:
@@ -191,16 +146,13 @@ def packed_attention(
       name = _choose(platform, tokens, head_dim, spec)
     chosen = BACKENDS[name]
     kernels.refuse(name, chosen.refuses(tokens, head_dim, spec))
-    if chosen.kernel is None:
-      out = chosen.compute(q, k, v, segment_ids_BxT, spec)
-      return checkpoint_name(out, "attention"), cache
-    if not interpret and chosen.kernel != _PLATFORMS.get(platform, platform):
-      kernels.refuse(name, f"it is for {chosen.kernel}, this is {platform}")
-    compute = lambda *arrays: chosen.compute(*arrays, spec, interpret)
-    compute = _on_each_device(compute, partition)
-    out = compute(q, k, v, segment_ids_BxT)
-    # Splash names what its backward pass needs itself, the output with it.
-    return out if name == "splash" else checkpoint_name(out, "attention"), cache
+    extra: tuple[bool, ...] = ()
+    if chosen.kernel is not None:
+      if not interpret and chosen.kernel != _PLATFORMS.get(platform, platform):
+        kernels.refuse(name, f"it is for {chosen.kernel}, this is {platform}")
+      extra = (interpret,)
+    compute = lambda *arrays: chosen.compute(*arrays, spec, *extra)
+    return _on_each_device(compute, partition)(q, k, v, segment_ids_BxT), cache
 
   return attend
 
@@ -235,6 +187,6 @@ def _on_each_device(
     mesh=partition.mesh,
     in_specs=(queries, keys, keys, spec(("batch", None))),
     out_specs=queries,
-    # The kernels do not say along which axes their results vary.
+    # Kernels do not say along which axes their results vary.
     check_vma=False,
   )

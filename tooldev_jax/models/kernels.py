@@ -12,6 +12,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
+from jax.ad_checkpoint import checkpoint_name
 from jax.experimental.pallas.ops.gpu import attention as gpu_kernel
 from jax.experimental.pallas.ops.tpu.splash_attention import (
   splash_attention_kernel as splash_kernel,
@@ -112,7 +113,7 @@ def gpu_flash_attention(
   # Heads of 128 and more fill the shared memory with half the tile.
   largest = 128 if size <= 64 else 64
   tile = next(n for n in _GPU_TILES if n <= largest and tokens % n == 0)
-  return gpu_kernel.mha(
+  out = gpu_kernel.mha(
     q_BxTxHxK,
     repeat(k_BxTxGxK),
     repeat(v_BxTxGxK),
@@ -129,6 +130,7 @@ def gpu_flash_attention(
     ),
     interpret=interpret,
   )
+  return checkpoint_name(out, "attention")
 
 
 def refuse(name: str, reason: str) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tooldev_jax.errors import UserError
+from tooldev_jax.models import blocked
 from tooldev_jax.models.attention import BACKENDS, packed_attention
 from tooldev_jax.models.config import AttentionSpec
 
@@ -25,6 +26,12 @@ SPECS = {
   "window": AttentionSpec(scale=0.3, window=37),
   "capped-window": AttentionSpec(scale=0.3, window=140, soft_cap=4.0),
 }
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+  """Rows of these tests have several blocks."""
+  monkeypatch.setattr(blocked, "_BLOCK", 64)
 
 
 def textbook(q, k, v, segments, spec):
@@ -100,6 +107,31 @@ def test_nothing_leaks_between_segments(backend):
   rest = segments != 3
   np.testing.assert_array_equal(before[rest], after[rest])
   assert not np.array_equal(before[~rest], after[~rest])
+
+
+@pytest.mark.parametrize(
+  ("window", "asks", "poisoned"),
+  [
+    (None, np.s_[128:192], np.s_[:64]),  # another segment, before
+    (None, np.s_[128:192], np.s_[192:]),  # the future
+    (20, np.s_[192:], np.s_[64:128]),  # the same segment, out of sight
+  ],
+)
+def test_blocks_that_nobody_sees_are_not_looked_at(window, asks, poisoned):
+  """NaN times a weight of 0 is NaN, so a block of it must be skipped."""
+  segments = jnp.asarray(np.repeat([1, 2], [64, 192]).astype(np.int32))[None]
+  (q, k, v), direction, _ = arrays(4, 2)
+  q, k, v, direction = (x[:1] for x in (q, k, v, direction))
+  k, v = (x.at[:, poisoned].set(jnp.nan) for x in (k, v))
+  spec = AttentionSpec(scale=0.3, window=window)
+
+  def total(q):
+    out = blocked.blocked_attention(q, k, v, segments, spec)
+    return (out * direction)[:, asks].sum()
+
+  value, d_q = jax.value_and_grad(total)(q)
+  assert np.isfinite(value)
+  assert np.isfinite(d_q[:, asks]).all()
 
 
 @pytest.mark.parametrize("backend", ["einsum", "blocked"])

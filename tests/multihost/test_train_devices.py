@@ -16,6 +16,8 @@ def runs(tmp_path_factory):
   # Saved on one shape, restored on another.
   moved = str(folder / "moved")
   jobs += [Job(moved, (2, 2, 2), terminate_at=1), Job(moved, (1, 1, 2))]
+  for lora in (True, False):
+    jobs.append(Job("", (2, 2, 2), lora=lora, layout=True))
   return launch(jobs, devices=8)[0]
 
 
@@ -28,6 +30,26 @@ def test_losses_and_data_order_are_equal_on_every_mesh(runs):
 
 
 def test_a_checkpoint_restores_on_another_mesh(runs):
-  stopped, resumed = runs[len(MESHES) :]
+  stopped, resumed = runs[len(MESHES) : len(MESHES) + 2]
   assert 0 < stopped["stopped"] < len(runs[0]["losses"])
   np.testing.assert_allclose(resumed["losses"], runs[0]["losses"], rtol=1e-5)
+
+
+@pytest.mark.parametrize("run", [-2, -1], ids=["adapter", "all parameters"])
+def test_moments_lie_where_their_parameters_do(runs, run):
+  parts = runs[run]["parts"]
+  parameters = {
+    path.removeprefix(".trained"): sizes
+    for path, sizes in parts.items()
+    if path.startswith(".trained")
+  }
+  for moment in ("mu", "nu"):
+    kept = {
+      path.split(f".{moment}")[1]: sizes
+      for path, sizes in parts.items()
+      if path.startswith(".optimizer") and f".{moment}[" in path
+    }
+    assert kept == parameters
+  whole = [path for path, (size, part) in parameters.items() if size == part]
+  assert all("norm" in path for path in whole)
+  assert len(whole) < len(parameters)

@@ -28,6 +28,7 @@ class Job:
       several processes only the last one gets it.
     micro_batches: of a step.
     lora: trains an adapter, else all parameters.
+    layout: takes one step, and tells how the state lies after it.
   """
 
   workdir: str
@@ -35,6 +36,7 @@ class Job:
   terminate_at: int = -1
   micro_batches: int = 1
   lora: bool = True
+  layout: bool = False
 
 
 def launch(
@@ -135,6 +137,9 @@ def run(job: Job) -> dict[str, Any]:
   from tooldev_jax.train.loop import Preempted
 
   size = job.mesh[0] * job.mesh[1] * job.mesh[2]
+  mesh = make_mesh(MeshConfig(*job.mesh), jax.devices()[:size])
+  if job.layout:
+    return {"parts": _parts_after_a_step(mesh, job.lora)}
   gets_signal = jax.process_index() == jax.process_count() - 1
   data = Recorded(
     tiny.make_data(micro_batches=job.micro_batches),
@@ -145,7 +150,7 @@ def run(job: Job) -> dict[str, Any]:
       job.workdir,
       data=data,
       lora=tiny.LORA if job.lora else None,
-      mesh=make_mesh(MeshConfig(*job.mesh), jax.devices()[:size]),
+      mesh=mesh,
     )
   except Preempted as stopped:
     return {"stopped": stopped.step, "seen": data.seen}
@@ -153,6 +158,36 @@ def run(job: Job) -> dict[str, Any]:
     "losses": result.history,
     "fingerprint": result.fingerprint,
     "seen": data.seen,
+  }
+
+
+def _parts_after_a_step(mesh: Any, with_lora: bool) -> dict[str, Any]:
+  """For each leaf of the state its shape, and that of a device's part."""
+  import jax
+  import numpy as np
+
+  from tests.train import tiny
+  from tooldev_jax.models.parameters import init_adapter
+  from tooldev_jax.parallel.sharding import TRAIN_RULES
+  from tooldev_jax.train.loop import place
+  from tooldev_jax.train.step import make_train_step
+
+  data = tiny.make_data()
+  lora = tiny.LORA if with_lora else None
+  step = make_train_step(
+    tiny.CONFIG, lora, tiny.TRAIN, data.shapes, 4, mesh, TRAIN_RULES, np.float32
+  )
+  params = tiny.make_base().params
+  base, trained = {}, params
+  if lora is not None:
+    base = place(params, step.base)
+    trained = init_adapter(tiny.CONFIG, lora, jax.random.key(1))
+  state = step.init(place(trained, step.state.trained))
+  state, _ = step.compile()(state, base, place(data.batch(0), step.batch))
+  leaves = jax.tree_util.tree_leaves_with_path(state)
+  return {
+    jax.tree_util.keystr(path): [x.shape, x.addressable_shards[0].data.shape]
+    for path, x in leaves
   }
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from tests.train import tiny
 from tooldev_jax.errors import UserError
+from tooldev_jax.models import blocked
 from tooldev_jax.models.attention import BACKENDS, packed_attention
 from tooldev_jax.models.parameters import init_adapter, init_params
 from tooldev_jax.models.transformer import Decoder
@@ -63,8 +64,9 @@ def test_micro_batches_equal_one_big_batch(params, adapter):
 
 
 @pytest.mark.parametrize("backend", sorted(BACKENDS))
-def test_packed_equals_unpacked(params, adapter, backend):
+def test_packed_equals_unpacked(params, adapter, backend, monkeypatch):
   """Three segments in one row, or each alone: the same loss and gradients."""
+  monkeypatch.setattr(blocked, "_BLOCK", 32)
   length, sizes = 128, (40, 17, 50)
   rng = np.random.default_rng(0)
   texts = [rng.integers(1, tiny.VOCABULARY, n) for n in sizes]

@@ -95,6 +95,17 @@ def test_forward_and_gradients_equal_the_textbook(backend, spec, heads):
     np.testing.assert_allclose(a, b, atol=2e-5, rtol=2e-5)
 
 
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+def test_rows_may_go_together(monkeypatch, spec):
+  """As they do where there is no CPU."""
+  segments = jnp.asarray(arrays(4, 1)[2])
+  compute = lambda *x: blocked.blocked_attention(*x, segments, spec)
+  monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+  together = with_gradients(compute, 4, 1)
+  for a, b in zip(together, expected((4, 1), spec), strict=True):
+    np.testing.assert_allclose(a, b, atol=2e-5, rtol=2e-5)
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_nothing_leaks_between_segments(backend):
   """Changing one segment leaves every other's output bit for bit the same."""

@@ -14,7 +14,7 @@ takes real files, and its report says what was skipped or cut, and why.
       --config.data.test.path=seal_tools_test_out_domain.jsonl.gz \
       --config.evaluate.bfcl=bfcl
 
-Hardware: 2 CPU cores, about 6 minutes when they are quiet.
+Hardware: 2 CPU cores, about 4 minutes when they are quiet.
 """
 
 from ml_collections import ConfigDict
@@ -24,7 +24,7 @@ from configs import quickstart
 
 def get_config() -> ConfigDict:
   config = quickstart.get_config()
-  config.budget_minutes = 20.0
+  config.budget_minutes = 5.0
   config.toy.examples = 0
   config.toy.queries = 0
   config.toy.development = 0

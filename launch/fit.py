@@ -82,9 +82,15 @@ def _chosen_programs() -> list[str]:
 
 def _fit_train(config: Any) -> bool:
   """Compiles the training step; prints; returns whether a policy fits."""
+  from tooldev_jax.errors import UserError
   from tooldev_jax.models.transformer import REMAT_POLICIES
   from tooldev_jax.train import capacity
 
+  if config.train.attention == "blocked":
+    raise UserError(
+      "train.attention: what 'blocked' computes depends on the data, so it"
+      " cannot be counted; use 'auto', which is the TPU's kernel there"
+    )
   mesh = capacity.describe_topology(_TOPOLOGY.value, config.mesh)
   batch = _plan_batch(config, mesh)
   policies = [x for x in _REMAT.value.split(",") if x] or [config.train.remat]

@@ -71,6 +71,16 @@ def test_a_wrong_flag_is_a_line_and_names_it(flag, told):
   assert "Traceback" not in done.stderr
 
 
+def test_an_attention_that_cannot_be_counted_is_refused_before_compiling():
+  command = [sys.executable, "-m", "launch.fit", "--topology=v5e:4x4"]
+  command += ["--config=configs/llama3_1_8b.py", "--what=train"]
+  command += ["--config.train.attention=blocked"]
+  done = subprocess.run(command, capture_output=True, text=True, check=False)
+  assert done.returncode == 2
+  assert "train.attention: what 'blocked' computes" in done.stderr
+  assert "Traceback" not in done.stderr
+
+
 @pytest.fixture
 def cache_settings(monkeypatch):
   monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)

@@ -100,7 +100,7 @@ def _takes_all(tokens: int, head_dim: int, spec: AttentionSpec) -> str:
 BACKENDS = {
   "einsum": Backend(einsum_attention, _takes_all),
   "blocked": Backend(blocked_attention, _takes_all),
-  "splash": Backend(kernels.splash_attention, kernels.splash_refuses, "tpu"),
+  "splash": Backend(kernels.splash_attention, _takes_all, "tpu"),
   "gpu_flash": Backend(
     kernels.gpu_flash_attention, kernels.gpu_flash_refuses, "gpu"
   ),

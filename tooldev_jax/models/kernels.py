@@ -30,14 +30,6 @@ _SPLASH_TILES = (512, 256, 128)
 _GPU_TILES = (128, 64, 32, 16)
 
 
-def splash_refuses(tokens: int, head_dim: int, spec: AttentionSpec) -> str:
-  """Why splash attention cannot do this; empty if it can."""
-  del head_dim, spec
-  if tokens % _SPLASH_TILES[-1]:
-    return f"rows of {tokens} tokens are not a multiple of {_SPLASH_TILES[-1]}"
-  return ""
-
-
 def splash_attention(
   q_BxTxHxK: jax.Array,
   k_BxTxGxK: jax.Array,
@@ -47,7 +39,15 @@ def splash_attention(
   interpret: bool = False,
 ) -> jax.Array:
   """TPU splash attention: skips tiles that causality or window rule out."""
-  tokens, heads = q_BxTxHxK.shape[1:3]
+  given, heads = q_BxTxHxK.shape[1:3]
+  # Rows of any length: what fills up the last tile is one more padding.
+  q_BxTxHxK, k_BxTxGxK, v_BxTxGxK, segment_ids_BxT = (
+    jnp.pad(
+      x, [(0, 0), (0, -given % _SPLASH_TILES[-1])] + [(0, 0)] * (x.ndim - 2)
+    )
+    for x in (q_BxTxHxK, k_BxTxGxK, v_BxTxGxK, segment_ids_BxT)
+  )
+  tokens = q_BxTxHxK.shape[1]
   mask: splash_mask.Mask
   if spec.window is None:
     mask = splash_mask.CausalMask((tokens, tokens))
@@ -80,7 +80,8 @@ def splash_attention(
     out = kernel(q, k, v, segment_ids=splash_kernel.SegmentIds(s, s))
     return out.transpose(1, 0, 2)
 
-  return jax.vmap(one_row)(q_BxTxHxK, k_BxTxGxK, v_BxTxGxK, segment_ids_BxT)
+  out = jax.vmap(one_row)(q_BxTxHxK, k_BxTxGxK, v_BxTxGxK, segment_ids_BxT)
+  return out[:, :given]
 
 
 def gpu_flash_refuses(tokens: int, head_dim: int, spec: AttentionSpec) -> str:

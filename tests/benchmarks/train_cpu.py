@@ -7,15 +7,15 @@ vocabulary, rank and float32 on both sides. Ours packs rows; torch trains
 padded batches grouped by length, as `Trainer(group_by_length=True)` makes
 them. Ours splits the CPU into a device a core and gives each one row at a
 time, as `launch.run` does with the settings in the README. Steps are taken in
-turns, so that both meet the same machine. An epoch is
-25 steps of 10 to 20 seconds a side; some of them are timed: of ours the
-first, whose rows are shuffled, of torch's, whose batches go from long to
-short, as many evenly spread ones. Examples are counted in real tokens, by the
-mean of all samples, so that it does not matter which are met. Needs
-requirements-parity.txt.
+turns, so that both meet the same machine. An epoch is 25 steps of 10 to 20
+seconds a side; some of them are timed: of ours the first, whose rows are
+shuffled, of torch's, whose batches go from long to short, as many evenly spread
+ones. Examples are counted in real tokens, by the mean of all samples, so that
+it does not matter which are met. Needs requirements-parity.txt.
 """
 
 import argparse
+import dataclasses
 import gzip
 import json
 import math
@@ -143,13 +143,10 @@ def _ours(streams: list[Encoded], steps: int) -> Iterator[tuple[int, int]]:
   Places are what is computed, padding included.
   """
   devices = jax.device_count()
-  tokens = sum(len(x.tokens) for x in streams)
-  rows = BATCH * tokens / len(streams) / ROW
-  loader = LoaderConfig(
-    row_length=ROW,
-    batch_examples=BATCH,
-    micro_batches=math.ceil(rows / devices),
-    row_multiple=devices,
+  loader = LoaderConfig(row_length=ROW, batch_examples=BATCH)
+  rows = TrainData.build(streams, loader).rows_wanted
+  loader = dataclasses.replace(
+    loader, micro_batches=math.ceil(rows / devices), row_multiple=devices
   )
   data = TrainData.build(streams, loader)
   config = DecoderConfig.from_hf(MODEL)

@@ -18,21 +18,11 @@ from jax.ad_checkpoint import checkpoint_name
 
 from tooldev_jax.errors import UserError
 from tooldev_jax.models import kernels
-from tooldev_jax.models.blocked import MASKED, blocked_attention
+from tooldev_jax.models.blocked import blocked_attention
 from tooldev_jax.models.config import AttentionSpec
+from tooldev_jax.models.packed import MASKED, visible_TxS
 from tooldev_jax.models.transformer import Attend, soft_cap
 from tooldev_jax.parallel.sharding import Partition
-
-
-def visible_BxTxT(segment_ids_BxT: jax.Array, window: int | None) -> jax.Array:
-  """Which keys each query of a packed row may see."""
-  index = jnp.arange(segment_ids_BxT.shape[1])
-  distance = index[:, None] - index[None, :]
-  seen = distance >= 0
-  if window is not None:
-    seen &= distance < window
-  same = segment_ids_BxT[:, :, None] == segment_ids_BxT[:, None, :]
-  return same & seen
 
 
 def einsum_attention(
@@ -58,8 +48,9 @@ def einsum_attention(
     "bgtk,bgsk->bgts", q, k, preferred_element_type=jnp.float32
   ).reshape(rows, groups, -1, tokens, tokens)
   logits = soft_cap(logits, spec.soft_cap)
-  visible = visible_BxTxT(segment_ids_BxT, spec.window)
-  logits = jnp.where(visible[:, None, None], logits, MASKED)
+  index, ids = jnp.arange(tokens), segment_ids_BxT
+  visible_BxTxS = visible_TxS(index, index, ids, ids, spec.window)
+  logits = jnp.where(visible_BxTxS[:, None, None], logits, MASKED)
   # The shift changes nothing, so nothing is to be learned from it; dividing
   # after the product with v touches K numbers a query instead of S.
   top = jax.lax.stop_gradient(logits.max(axis=-1, keepdims=True))

@@ -24,10 +24,8 @@ import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
 from tooldev_jax.models.config import AttentionSpec
-
-# Finite: minus infinity would make NaN of a query whose first block of keys
-# has none that it sees.
-MASKED = -1e30
+from tooldev_jax.models.packed import MASKED, fill_up, visible_TxS
+from tooldev_jax.models.transformer import soft_cap_and_slope
 
 # The longest block. On a CPU, blocks of 128 compute a fifth less and keep two
 # cores less busy.
@@ -44,19 +42,15 @@ def blocked_attention(
   """softmax(q k) v, [B, T, H, K]; logits and sums in float32."""
   tokens, heads, size = q_BxTxHxK.shape[1:]
   groups = k_BxTxGxK.shape[2]
-  # Equal blocks, of a whole number of vectors; what fills up the last one is
-  # one more segment of padding.
+  # Equal blocks, of a whole number of vectors.
   block = -(-tokens // -(-tokens // _BLOCK))
   block = -(-block // 16) * 16
-  fill = lambda x: jnp.pad(
-    x, [(0, 0), (0, -tokens % block)] + [(0, 0)] * (x.ndim - 2)
-  )
   q, k, v = (
-    fill(x).transpose(0, 2, 1, 3)
+    fill_up(x, block).transpose(0, 2, 1, 3)
     for x in (q_BxTxHxK * spec.scale, k_BxTxGxK, v_BxTxGxK)
   )
   q = q.reshape(len(q), groups, heads // groups, -1, size)
-  rows = (q, k, v, fill(segment_ids_BxT))
+  rows = (q, k, v, fill_up(segment_ids_BxT, block))
   one_row = lambda row: _one_row(*row, spec, block)
   by_one = jax.default_backend() == "cpu"
   out = jax.lax.map(one_row, rows) if by_one else jax.vmap(one_row)(rows)
@@ -103,24 +97,21 @@ class _Row(NamedTuple):
       self.cut(self.k_GxTxK, j, 1),
       preferred_element_type=jnp.float32,
     )
-    slope = None
-    if (cap := self.spec.soft_cap) is not None:
-      tanh = jnp.tanh(x / cap)
-      x, slope = cap * tanh, 1 - tanh**2
+    x, slope = soft_cap_and_slope(x, self.spec.soft_cap)
     within = jnp.arange(self.block)
-    distance = (i - j) * self.block + within[:, None] - within[None, :]
-    seen = distance >= 0
-    if self.spec.window is not None:
-      seen &= distance < self.spec.window
-    ids_i, ids_j = (self.cut(self.ids_T, n, 0) for n in (i, j))
-    seen &= ids_i[:, None] == ids_j[None, :]
+    seen = visible_TxS(
+      i * self.block + within,
+      j * self.block + within,
+      self.cut(self.ids_T, i, 0),
+      self.cut(self.ids_T, j, 0),
+      self.spec.window,
+    )
     return jnp.where(seen, x, MASKED), slope
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5))
 def _one_row(q_GxRxTxK, k_GxTxK, v_GxTxK, ids_T, spec, block):
-  row = _Row(q_GxRxTxK, k_GxTxK, v_GxTxK, ids_T, spec, block)
-  return _forward(row)[0]
+  return _one_row_forward(q_GxRxTxK, k_GxTxK, v_GxTxK, ids_T, spec, block)[0]
 
 
 def _forward(row: _Row) -> tuple[jax.Array, jax.Array]:

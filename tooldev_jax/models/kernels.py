@@ -23,6 +23,7 @@ from jax.experimental.pallas.ops.tpu.splash_attention import (
 
 from tooldev_jax.errors import UserError
 from tooldev_jax.models.config import AttentionSpec
+from tooldev_jax.models.packed import fill_up
 
 # Tiles, largest first. On TPU large tiles are what keeps the matrix unit busy;
 # the GPU's shared memory holds 128 x 128 of heads of 128 at most.
@@ -40,11 +41,9 @@ def splash_attention(
 ) -> jax.Array:
   """TPU splash attention: skips tiles that causality or window rule out."""
   given, heads = q_BxTxHxK.shape[1:3]
-  # Rows of any length: what fills up the last tile is one more padding.
+  # So rows may have any length.
   q_BxTxHxK, k_BxTxGxK, v_BxTxGxK, segment_ids_BxT = (
-    jnp.pad(
-      x, [(0, 0), (0, -given % _SPLASH_TILES[-1])] + [(0, 0)] * (x.ndim - 2)
-    )
+    fill_up(x, _SPLASH_TILES[-1])
     for x in (q_BxTxHxK, k_BxTxGxK, v_BxTxGxK, segment_ids_BxT)
   )
   tokens = q_BxTxHxK.shape[1]

@@ -490,4 +490,14 @@ def _check_heads(config: DecoderConfig, partition: Partition) -> None:
 
 def soft_cap(x: jax.Array, cap: float | None) -> jax.Array:
   """cap * tanh(x / cap): keeps x within (-cap, cap); None keeps x."""
-  return x if cap is None else cap * jnp.tanh(x / cap)
+  return soft_cap_and_slope(x, cap)[0]
+
+
+def soft_cap_and_slope(
+  x: jax.Array, cap: float | None
+) -> tuple[jax.Array, jax.Array | None]:
+  """`soft_cap`, and its derivative at each x; None where there is no cap."""
+  if cap is None:
+    return x, None
+  tanh = jnp.tanh(x / cap)
+  return cap * tanh, 1 - tanh**2

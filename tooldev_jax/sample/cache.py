@@ -29,9 +29,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from tooldev_jax.models.packed import MASKED
 from tooldev_jax.models.transformer import soft_cap
-
-NEVER = -1e30  # a logit that no softmax notices; -inf would make NaN
 
 
 class KeyValue(NamedTuple):
@@ -130,7 +129,7 @@ def decode_attention(
       x = soft_cap(spec.scale * x, spec.soft_cap)
       if seen_NxP is None:
         return x
-      return jnp.where(seen_NxP[:, None, None, None, :], x, NEVER)
+      return jnp.where(seen_NxP[:, None, None, None, :], x, MASKED)
 
     # One softmax over three segments, without ever joining them.
     segments = (

@@ -25,6 +25,8 @@ import functools
 import jax
 import jax.numpy as jnp
 
+from tooldev_jax.models.transformer import soft_cap_and_slope
+
 
 def selected_token_loss(
   hidden_BxTxD: jax.Array,
@@ -166,10 +168,7 @@ def _chunk_terms(hidden_SxcxD, head_DxV, ids_Sxc, soft_cap):
   logits = jnp.einsum(
     "scd,dv->scv", hidden_SxcxD, head_DxV, preferred_element_type=jnp.float32
   )
-  slope = None
-  if soft_cap:
-    tanh = jnp.tanh(logits / soft_cap)
-    logits, slope = soft_cap * tanh, 1 - tanh**2
+  logits, slope = soft_cap_and_slope(logits, soft_cap)
   # A comparison rather than a gather: it fuses, and it needs no exchange
   # between devices when the vocabulary is sharded.
   vocabulary = jax.lax.broadcasted_iota(jnp.int32, logits.shape, 2)

@@ -1,6 +1,7 @@
 """The sampler compiles for TPUs that are not attached (needs libtpu)."""
 
 import math
+import re
 
 import jax
 import jax.numpy as jnp
@@ -63,10 +64,8 @@ def test_8b_with_8_samples_fits_sixteen_v5e_chips():
   assert (shape.lanes, shape.prompt, shape.tail) == (8, 1024, 64)
   prompt, running = programs.abstract_state(shape, variables)
   tails = bytes_on_a_chip(running.tail)
-  prefill, decode = (
-    program.compile().memory_analysis()
-    for program in programs.lower(shape, variables)
-  )
+  compiled = [program.compile() for program in programs.lower(shape, variables)]
+  prefill, decode = (program.memory_analysis() for program in compiled)
   assert prefill.alias_size_in_bytes >= bytes_on_a_chip(prompt)
   assert decode.alias_size_in_bytes >= tails
   for memory, beside in ((prefill, tails), (decode, 0)):
@@ -83,3 +82,23 @@ def test_8b_with_8_samples_fits_sixteen_v5e_chips():
   # back, once a chunk (seen in the program): twice their size, and no copy of
   # the prompts, which are twice as large.
   assert decode.temp_size_in_bytes < 2.5 * tails
+  for program in compiled:
+    check_that_logits_are_exchanged_once(program.as_text(), config.vocab_size)
+
+
+def check_that_logits_are_exchanged_once(program: str, vocab: int) -> None:
+  """Chips talk about a vocabulary once a step, and not in the searches."""
+  exchanged = re.findall(
+    r"= [a-z0-9]+\[([0-9,]+)\]\S* "
+    r"(all-gather|all-reduce|all-to-all|collective-permute)(?:-start)?\("
+    r'.*op_name="([^"]*)"',
+    program,
+  )
+  assert len(exchanged) > 3
+  wide = [
+    (name, shape)
+    for shape, name, _ in exchanged
+    if any(int(size) >= vocab // 16 for size in shape.split(","))
+  ]
+  assert [name for name, _ in wide] == ["all-to-all"], wide
+  assert not [where for *_, where in exchanged if "/cond/branch" in where]

@@ -360,7 +360,7 @@ class Programs:
     if self.logits_fn is not None:
       logits_NxRxV = self.logits_fn(lanes, logits_NxRxV)
     slots, width = lanes.count.shape
-    token, logprob = choose(
+    token, logprob = self._choose(
       logits_NxRxV.reshape(slots * width, -1),
       jax.vmap(jax.random.fold_in)(keys, lanes.count.reshape(-1)),
       jax.tree.map(lambda x: jnp.repeat(x, width, axis=0), lanes.policy),
@@ -379,3 +379,21 @@ class Programs:
       tokens=jnp.where(here, token[..., None], lanes.tokens),
       logprobs=jnp.where(here, logprob[..., None], lanes.logprobs),
     )
+
+  def _choose(self, logits_BxV: jax.Array, key_B, policy: Policy):
+    """`choose`, where each device has some rows and their whole vocabulary.
+
+    One exchange of the logits. Were they left split over the vocabulary, the
+    devices would have to talk in every round of the searches for a threshold.
+    """
+    mesh, keep = self.partition.mesh, self.partition.constrain
+    rows = jax.P(mesh.axis_names)
+    if len(logits_BxV) % mesh.size:
+      rows = self.partition.rules.spec(("batch",))
+    by_row = jax.shard_map(
+      choose, mesh=mesh, in_specs=rows, out_specs=rows, check_vma=False
+    )
+    # Before and after, so that only this is split in that way.
+    logits_BxV = keep(logits_BxV, ("batch", "vocab"))
+    key_B, policy = jax.tree.map(lambda x: keep(x, ("batch",)), (key_B, policy))
+    return tuple(keep(x, ("batch",)) for x in by_row(logits_BxV, key_B, policy))

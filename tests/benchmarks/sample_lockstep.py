@@ -129,8 +129,12 @@ def run_lockstep(
   batch: int,
   buckets: tuple[int, ...],
   settings: Any,
+  sharding: jax.sharding.Sharding,
 ) -> int:
-  """Runs all rows (prompt, end) in batches; returns the tokens generated."""
+  """Runs all rows (prompt, end) in batches; returns the tokens generated.
+
+  `sharding` is that of the rows.
+  """
   rows = sorted(rows, key=lambda row: len(row[0]))
   results = []
   for start in range(0, len(rows), batch):
@@ -140,16 +144,14 @@ def run_lockstep(
     tokens = np.zeros((batch, size), np.int32)
     for row, (prompt, _) in enumerate(part):
       tokens[row, : len(prompt)] = prompt
-    keys = jax.random.split(jax.random.key(start), batch)
-    results.append(
-      programs[size](
-        variables,
-        tokens,
-        np.array([len(p) for p, _ in part], np.int32),
-        np.array([end for _, end in part], np.int32),
-        keys,
-        Policy.of([settings] * batch),
-      )
+    inputs = (
+      tokens,
+      np.array([len(p) for p, _ in part], np.int32),
+      np.array([end for _, end in part], np.int32),
+      jax.random.split(jax.random.key(start), batch),
+      Policy.of([settings] * batch),
     )
+    inputs = jax.device_put(inputs, sharding)
+    results.append(programs[size](variables, *inputs))
   jax.block_until_ready(results)
   return sum(end for _, end in rows)

@@ -10,7 +10,10 @@ around 400. Weights are random, so the length of each sample is drawn
 beforehand and forced on everyone alike; token choice is temperature 0.8,
 top-k 50 for all. Programs are compiled before the clock starts.
 
-All run once, in this one process. The sampler gets all prompts; the slower
+All run once, in this one process. Each core is a device of JAX: the sampler
+spreads its lanes over all of them, the lockstep loop is tried with its rows on
+one and on all, and the best of what a contender tried is what counts. The
+sampler gets all prompts; the slower
 contenders get every few of them in the order of length, so the figure that is
 compared is samples a second. Growth is measured on prompts of one bucket.
 """
@@ -35,6 +38,7 @@ from tooldev_jax.models.config import DecoderConfig
 from tooldev_jax.models.parameters import init_params
 from tooldev_jax.models.transformer import Decoder
 from tooldev_jax.parallel.mesh import MeshConfig, make_mesh
+from tooldev_jax.parallel.sharding import SAMPLE_RULES, Partition
 from tooldev_jax.sample.params import SamplerConfig, SamplingParams
 from tooldev_jax.sample.sampler import Sampler
 from tooldev_jax.sample.schedule import Request, Unit
@@ -122,7 +126,7 @@ class SamplerRun:
   """The sampler, with a hook that ends each sample at its drawn length."""
 
   def __init__(self, decoder, params, workload):
-    self.name, self.params, self.workload = "sampler", params, workload
+    self.name, self.workload = "sampler", workload
     table = jnp.asarray(workload.ends(1024, 64))
 
     def end(lanes, logits):
@@ -131,7 +135,10 @@ class SamplerRun:
       return logits.at[..., STOP].set(jnp.where(last, 1e9, -1e9))
 
     config = dataclasses.replace(workload.config, rows=_ROWS.value)
-    mesh = make_mesh(MeshConfig(), jax.devices()[:1])
+    mesh = _mesh(len(jax.devices()))
+    self.params = jax.device_put(
+      params, Partition(mesh, SAMPLE_RULES).sharding()
+    )
     self.sampler = Sampler(decoder, None, mesh, config, logits_fn=end)
 
   def _settings(self, n: int) -> SamplingParams:
@@ -166,9 +173,11 @@ class SamplerRun:
 class LockstepRun:
   """The baseline in JAX."""
 
-  def __init__(self, decoder, params, workload, batch):
-    self.name = f"lockstep, {batch} rows"
-    self.variables = {"params": params}
+  def __init__(self, decoder, params, workload, batch, devices):
+    self.name = f"lockstep, {batch} rows, {devices} devices"
+    partition = Partition(_mesh(devices), SAMPLE_RULES)
+    self.rows = partition.sharding(("batch",))
+    self.variables = jax.device_put({"params": params}, partition.sharding())
     self.workload, self.batch = workload, batch
     self.programs = {
       size: make_lockstep(decoder, size, workload.max_new_tokens)
@@ -201,6 +210,7 @@ class LockstepRun:
       self.batch,
       self.workload.buckets,
       SamplingParams(temperature=0.8, top_k=50),
+      self.rows,
     )
 
 
@@ -309,6 +319,10 @@ def grow(run, workload, prompts) -> dict[str, float]:
   }
 
 
+def _mesh(devices: int) -> jax.sharding.Mesh:
+  return make_mesh(MeshConfig(data=devices, fsdp=1), jax.devices()[:devices])
+
+
 def _decoder() -> Decoder:
   width, layers, heads, kv_heads, mlp = SIZES[_SIZE.value]
   return Decoder(
@@ -330,6 +344,7 @@ def _decoder() -> Decoder:
 
 
 def main(_) -> None:
+  jax.config.update("jax_num_cpu_devices", os.cpu_count())
   decoder = _decoder()
   params = init_params(decoder.config, jax.random.key(0))
   workload = WORKLOADS[_WORKLOAD.value]
@@ -337,7 +352,11 @@ def main(_) -> None:
   some = make_prompts(workload, min(_OTHERS.value, len(prompts)))
   sampler = SamplerRun(decoder, params, workload)
   others = [
-    *(LockstepRun(decoder, params, workload, int(b)) for b in _LOCKSTEP.value),
+    *(
+      LockstepRun(decoder, params, workload, int(batch), devices)
+      for batch in _LOCKSTEP.value
+      for devices in sorted({1, len(jax.devices())})
+    ),
     *(
       TransformersRun(decoder, params, workload, int(b))
       for b in _TRANSFORMERS.value

@@ -304,6 +304,7 @@ ON_A_MESH = """
 import json, sys
 import jax, numpy as np
 from tests.sample import test_sampler as t
+from tests.sample.exchanges import check_that_logits_alone_move
 from tooldev_jax.parallel.mesh import MeshConfig, make_mesh
 from tooldev_jax.sample.sampler import Sampler
 assert jax.device_count() == 8
@@ -312,6 +313,9 @@ decoder = t.decoder_of("llama")
 sampler = Sampler(decoder, None, mesh, t.CONFIG)
 prompts, settings = t.workload()
 outputs = sampler.generate(t.weights_of(decoder), prompts, settings)
+for compiled in sampler.programs._compiled.values():
+  for program in (compiled.prefill, compiled.decode):
+    check_that_logits_alone_move(program.as_text(), decoder.config.vocab_size)
 print(json.dumps([output.to_json() for output in outputs]))
 """
 

@@ -1,13 +1,13 @@
 """The sampler compiles for TPUs that are not attached (needs libtpu)."""
 
 import math
-import re
 
 import jax
 import jax.numpy as jnp
 import pytest
 from flax.core import meta
 
+from tests.sample.exchanges import check_that_logits_alone_move
 from tooldev_jax.models.config import DecoderConfig
 from tooldev_jax.models.parameters import declare
 from tooldev_jax.models.transformer import Decoder
@@ -83,22 +83,4 @@ def test_8b_with_8_samples_fits_sixteen_v5e_chips():
   # the prompts, which are twice as large.
   assert decode.temp_size_in_bytes < 2.5 * tails
   for program in compiled:
-    check_that_logits_are_exchanged_once(program.as_text(), config.vocab_size)
-
-
-def check_that_logits_are_exchanged_once(program: str, vocab: int) -> None:
-  """Chips talk about a vocabulary once a step, and not in the searches."""
-  exchanged = re.findall(
-    r"= [a-z0-9]+\[([0-9,]+)\]\S* "
-    r"(all-gather|all-reduce|all-to-all|collective-permute)(?:-start)?\("
-    r'.*op_name="([^"]*)"',
-    program,
-  )
-  assert len(exchanged) > 3
-  wide = [
-    (name, shape)
-    for shape, name, _ in exchanged
-    if any(int(size) >= vocab // 16 for size in shape.split(","))
-  ]
-  assert [name for name, _ in wide] == ["all-to-all"], wide
-  assert not [where for *_, where in exchanged if "/cond/branch" in where]
+    check_that_logits_alone_move(program.as_text(), config.vocab_size)

@@ -193,17 +193,21 @@ def pair(prompt: Any, tail: Any) -> Any:
 
 def write_column(tail: Any, fresh: Any, age_N: jax.Array) -> Any:
   """Puts a step's new keys and values into the tails, split or stacked."""
-  slot, whole = jnp.arange(age_N.shape[0]), slice(None)
 
-  def put(x, new, *place):
-    before = x.ndim - 5  # axes in front of the slots'
-    new = jnp.moveaxis(new, before, 0)
-    place = (*(whole,) * before, slot, whole, whole, *place)
-    return x.at[place].set(new, unique_indices=True, mode="drop")
+  def put(x, new, *after):
+    """`after` are the axes behind that of the columns."""
+    slots = x.ndim - 5  # behind the layers', where they are stacked
+
+    def write(x, new, age):
+      place = (..., age, *after)
+      return x.at[place].set(new, unique_indices=True, mode="drop")
+
+    # As a map over slots, so that each device writes into its own.
+    return jax.vmap(write, (slots, slots, 0), slots)(x, new, age_N)
 
   def one(old: KeyValue, new: KeyValue) -> KeyValue:
-    put_key = lambda x, new: put(x, new[..., 0], whole, age_N)
-    put_value = lambda x, new: put(x, new[..., 0, :], age_N)
+    put_key = lambda x, new: put(x, new[..., 0])
+    put_value = lambda x, new: put(x, new[..., 0, :], slice(None))
     return KeyValue(
       jax.tree.map(put_key, old.key, new.key),
       jax.tree.map(put_value, old.value, new.value),

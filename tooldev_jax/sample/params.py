@@ -83,7 +83,9 @@ class SamplerConfig:
     unroll: whether decoding unrolls the layers; None does so on CPU only,
       where it takes a fifth off a step (4 layers, 64 lanes: 11.0 against
       14.0 ms of CPU time) for a fifth more time to compile.
-    chunk: decode steps between two looks by the host (a habit).
+    chunk: decode steps between two looks by the host (a habit). A chunk
+      begins with a copy, of the weights where layers are unrolled (3 ms at 15M
+      parameters, beside steps of 80 ms) and of the tails on TPUs.
     ahead: chunks that are dispatched before the last one's flags are read (a
       habit); None is 0 on CPU, where the host's gap costs less than the
       overrun, and 1 elsewhere.
@@ -96,7 +98,7 @@ class SamplerConfig:
   prefill_tokens: int = 4096
   max_stop_ids: int = 8
   unroll: bool | None = None
-  chunk: int = 16
+  chunk: int = 32
   ahead: int | None = None
 
   def __post_init__(self):

@@ -75,7 +75,8 @@ class SampleStats:
         self.prefilled - self.prefilled_useful, self.prefilled
       ),
       # Without chunks dispatched ahead the device idles while the host does
-      # not wait for it; with them this is an upper bound.
+      # not wait for it; with them this is an upper bound, and so it is on
+      # several CPU devices, where a dispatch waits for the one before.
       "host_gap_share": share(seconds - self.waiting_s, seconds),
       "wall_s": self.wall_s,
       "compile_s": self.compile_s,

@@ -13,9 +13,9 @@ top-k 50 for all. Programs are compiled before the clock starts.
 All run once, in this one process. Each core is a device of JAX: the sampler
 spreads its lanes over all of them, the lockstep loop is tried with its rows on
 one and on all, and the best of what a contender tried is what counts. The
-sampler gets all prompts; the slower
-contenders get every few of them in the order of length, so the figure that is
-compared is samples a second. Growth is measured on prompts of one bucket.
+sampler gets all prompts; the slower contenders get every few of them in the
+order of length, so the figure that is compared is samples a second. Growth is
+measured on prompts of one bucket.
 """
 
 import dataclasses

@@ -159,6 +159,26 @@ def test_a_stage_that_lacks_the_one_before_is_refused(tmp_path):
     run.run(["evolv"])
 
 
+def test_all_processes_choose_their_stages_before_one_is_marked(
+  tmp_path, monkeypatch
+):
+  fields = {"adapt.epochs": 0}
+  run = pipeline_run.start(
+    pipeline_run.small_config(**fields), epath.Path(tmp_path)
+  )
+  barriers = []
+
+  def barrier(name):
+    """Behind it another process has been quicker."""
+    barriers.append(name)
+    if name == "stages chosen":
+      storage.write_json(tmp_path / "done" / "adapt.json", {"stage": "adapt"})
+
+  monkeypatch.setattr(pipeline.processes, "barrier", barrier)
+  run.run(["adapt"])
+  assert barriers == ["stages chosen", "adapt.json written"]
+
+
 def test_the_gold_of_the_queries_is_opened_by_evaluation_only(tmp_path):
   """Without the file everything up to evaluate runs; with it, it is read."""
   config = pipeline_run.small_config()

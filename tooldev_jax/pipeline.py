@@ -106,6 +106,9 @@ class Run:
         f"--stages: {unknown[0]!r} is not one of {', '.join(STAGES)}"
       )
     todo = [s for s in STAGES if s in stages and not self._is_done(s)]
+    # A process that looked after another had finished a stage would leave it
+    # out, and wait for the others at another barrier than they.
+    processes.barrier("stages chosen")
     if not todo:
       what = ", ".join(s for s in STAGES if s in stages)
       self.say(f"Nothing to do: {what} of {self.workdir} complete.")

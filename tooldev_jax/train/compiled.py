@@ -13,7 +13,7 @@ a sum with a hole in it would be a lie.
 import dataclasses
 import functools
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -66,6 +66,12 @@ class Instruction:
       _ITEM_BYTES.get(kind, 0) * float(np.prod(sizes))
       for kind, sizes in self.shapes
     )
+
+  @property
+  def collective(self) -> str | None:
+    """Which of `COLLECTIVES` it is, or begins."""
+    kind = self.opcode.removesuffix("-start")
+    return kind if kind in COLLECTIVES else None
 
   def attribute(self, pattern: str) -> str | None:
     """First group of a pattern in the attributes; None without a match."""
@@ -131,6 +137,11 @@ class Program:
 
     return total(self._entry)
 
+  def instructions(self) -> Iterator[Instruction]:
+    """All of them, each once, those of loops and branches too."""
+    for computation in self._computations.values():
+      yield from computation.values()
+
   def collectives(self) -> list[Collective]:
     """By kind, trip counts included.
 
@@ -142,8 +153,7 @@ class Program:
     def visit(name: str, times: float) -> None:
       computation = self._computations[name]
       for x in computation.values():
-        kind = x.opcode.removesuffix("-start")
-        if kind in COLLECTIVES:
+        if (kind := x.collective) is not None:
           key = (kind, x.attribute(r"channel_id=(\d+)") or x.name)
           before = channels.get(key, (0, 0))
           channels[key] = max(before, (times, times * _result_bytes(x)))

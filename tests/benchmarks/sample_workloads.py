@@ -135,11 +135,9 @@ class SamplerRun:
       return logits.at[..., STOP].set(jnp.where(last, 1e9, -1e9))
 
     config = dataclasses.replace(workload.config, rows=_ROWS.value)
-    mesh = _mesh(len(jax.devices()))
-    self.params = jax.device_put(
-      params, Partition(mesh, SAMPLE_RULES).sharding()
-    )
-    self.sampler = Sampler(decoder, None, mesh, config, logits_fn=end)
+    partition = _partition(len(jax.devices()))
+    self.params = jax.device_put(params, partition.sharding())
+    self.sampler = Sampler(decoder, None, partition.mesh, config, logits_fn=end)
 
   def _settings(self, n: int) -> SamplingParams:
     return SamplingParams(
@@ -175,7 +173,7 @@ class LockstepRun:
 
   def __init__(self, decoder, params, workload, batch, devices):
     self.name = f"lockstep, {batch} rows, {devices} devices"
-    partition = Partition(_mesh(devices), SAMPLE_RULES)
+    partition = _partition(devices)
     self.rows = partition.sharding(("batch",))
     self.variables = jax.device_put({"params": params}, partition.sharding())
     self.workload, self.batch = workload, batch
@@ -319,8 +317,10 @@ def grow(run, workload, prompts) -> dict[str, float]:
   }
 
 
-def _mesh(devices: int) -> jax.sharding.Mesh:
-  return make_mesh(MeshConfig(data=devices, fsdp=1), jax.devices()[:devices])
+def _partition(devices: int) -> Partition:
+  """Rows over so many devices, weights whole on each."""
+  config = MeshConfig(data=devices, fsdp=1)
+  return Partition(make_mesh(config, jax.devices()[:devices]), SAMPLE_RULES)
 
 
 def _decoder() -> Decoder:

@@ -60,9 +60,7 @@ def small_config(**changes: Any) -> configs.RunConfig:
 
 
 def start(
-  config: configs.RunConfig,
-  workdir: epath.Path,
-  student: Student | None = None,
+  config: configs.RunConfig, workdir: epath.Path, student: Student | None = None
 ) -> Run:
   """A run in `workdir`. A student may be shared: it holds weights and
   compiled programs, nothing of a run."""

@@ -179,10 +179,7 @@ def _lacks(role: str, call_format: str) -> Sequence[_Lack]:
 
 
 def _decontaminated(
-  config: RunConfig,
-  read: _Found,
-  workdir: epath.Path,
-  notices: list[Notice],
+  config: RunConfig, read: _Found, workdir: epath.Path, notices: list[Notice]
 ) -> _Found:
   """Training data without what evaluation asks; the report is written."""
   sets = {role: read[role] for role in EVALUATION}

@@ -150,10 +150,7 @@ def decoder_config(
 
 
 def phase_data(
-  config: PretrainConfig,
-  phase: Phase,
-  index: int,
-  tokenizer: ChatTokenizer,
+  config: PretrainConfig, phase: Phase, index: int, tokenizer: ChatTokenizer
 ) -> TrainData:
   """The phase's views, encoded and packed."""
   source = world.EndlessWorld(invented=config.invented, plain=phase.plain)

@@ -26,11 +26,7 @@ from tests.benchmarks import data_machine
 from tooldev_jax.models.checkpoint import INDEX
 from tooldev_jax.models.config import DecoderConfig
 from tooldev_jax.models.parameters import stacked_leaves
-from tooldev_jax.models.tensor_file import (
-  DTYPES,
-  group_by_size,
-  write_tensors,
-)
+from tooldev_jax.models.tensor_file import DTYPES, group_by_size, write_tensors
 
 SHAPE = {
   "model_type": "qwen2",

@@ -239,8 +239,7 @@ def _torch_steps(
     model.enable_input_require_grads()
   targets = list(LINEAR_MODULES)
   model = peft.get_peft_model(
-    model,
-    peft.LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules=targets),
+    model, peft.LoraConfig(r=RANK, lora_alpha=2 * RANK, target_modules=targets)
   )
   trained = [p for p in model.parameters() if p.requires_grad]
   optimizer = torch.optim.AdamW(trained, lr=1e-4)

@@ -16,10 +16,7 @@ _EXAMPLE = dataclasses.replace(
         "type": "object",
         "properties": {
           "start": {"type": "string", "description": "From.", "default": "x"},
-          "end": {
-            "type": "object",
-            "properties": {"city": {"type": "string"}},
-          },
+          "end": {"type": "object", "properties": {"city": {"type": "string"}}},
           "days": {"type": "integer", "minimum": 1},
         },
         "required": ["end", "start"],

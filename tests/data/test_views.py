@@ -235,9 +235,7 @@ def test_wrong_settings_are_named():
     views.make_view(_EXAMPLE, "guess", 0)
   with pytest.raises(errors.UserError, match=r"provenance\.weight"):
     views.make_view(
-      dataclasses.replace(_EXAMPLE, provenance={"weight": "1"}),
-      "generation",
-      0,
+      dataclasses.replace(_EXAMPLE, provenance={"weight": "1"}), "generation", 0
     )
 
 

@@ -51,18 +51,10 @@ def forecast(**arguments):
     ),
     # Defaults of gold may be stated or not.
     ([forecast(place="Oslo")], [weather(city="Oslo", days=1)], True),
-    (
-      [forecast(place="Oslo", horizon="metric")],
-      [weather(city="Oslo")],
-      True,
-    ),
+    ([forecast(place="Oslo", horizon="metric")], [weather(city="Oslo")], True),
     ([forecast(place="Oslo", horizon=2)], [weather(city="Oslo")], False),
     # A value that gold states once is needed once.
-    (
-      [forecast(place="Oslo", horizon="Oslo")],
-      [weather(city="Oslo")],
-      False,
-    ),
+    ([forecast(place="Oslo", horizon="Oslo")], [weather(city="Oslo")], False),
     ([], [weather(city="Oslo")], False),
     ([], [], True),
     ([forecast(place="Oslo")], [], False),

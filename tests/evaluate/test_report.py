@@ -197,12 +197,7 @@ def test_hostile_text_neither_styles_nor_steers_the_terminal():
 
 @pytest.mark.parametrize(
   "plot",
-  [
-    plots.score_by_stage,
-    plots.fates_by_round,
-    plots.vote_shares,
-    plots.losses,
-  ],
+  [plots.score_by_stage, plots.fates_by_round, plots.vote_shares, plots.losses],
 )
 def test_plots_are_well_formed_and_stay_inside_their_frame(plot):
   for run in (fake_summary(), hostile_summary()):

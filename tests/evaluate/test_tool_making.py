@@ -141,10 +141,7 @@ def test_coverage_prefers_the_name_to_shared_parameters():
     # The enumeration does not know Noma.
     (
       make_tool(
-        "r",
-        [],
-        place={"type": "string", "enum": ["Alinea"]},
-        guests="integer",
+        "r", [], place={"type": "string", "enum": ["Alinea"]}, guests="integer"
       ),
       False,
       False,

@@ -12,11 +12,7 @@ def make_tool(name, required=(), **properties):
   return Tool(
     name,
     f"Does {name}.",
-    {
-      "type": "object",
-      "properties": schemas,
-      "required": list(required),
-    },
+    {"type": "object", "properties": schemas, "required": list(required)},
   )
 
 

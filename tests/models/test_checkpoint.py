@@ -74,10 +74,7 @@ def rewrite(folder, change):
   ("change", "message"),
   [
     (lambda t: t.pop("model.norm.weight"), "missing: model.norm.weight"),
-    (
-      lambda t: t.update(other=np.zeros(1, np.float32)),
-      "extra: other",
-    ),
+    (lambda t: t.update(other=np.zeros(1, np.float32)), "extra: other"),
     (
       lambda t: t.update({"model.norm.weight": np.zeros(3, np.float32)}),
       r"mis-shaped: model.norm.weight is \[3\], not \[16\]",

@@ -30,8 +30,7 @@ def test_rope_is_read_as_transformers_4_and_5_write_it():
   new = config(rope_parameters={"rope_theta": 5e5} | LLAMA3)
   old = config(rope_theta=5e5, rope_scaling=LLAMA3)
   older = config(
-    rope_theta=5e5,
-    rope_scaling={"type": LLAMA3["rope_type"], **LLAMA3},
+    rope_theta=5e5, rope_scaling={"type": LLAMA3["rope_type"], **LLAMA3}
   )
   assert new.layers == old.layers == older.layers
   assert new.layers[0].rope.theta == 5e5

@@ -107,10 +107,7 @@ def test_merging_rounds_once():
   base = {"q_proj": {"kernel": jnp.full((1, 1, 1), 1.0, jnp.bfloat16)}}
   half_step = 2.0**-8 * 1.0001  # just over half of the step after 1.0
   adapter = {
-    "q_proj": {
-      "a": jnp.full((1, 1, 1), half_step),
-      "b": jnp.ones((1, 1, 1)),
-    }
+    "q_proj": {"a": jnp.full((1, 1, 1), half_step), "b": jnp.ones((1, 1, 1))}
   }
   merged = merge(base, adapter, lora)["q_proj"]["kernel"]
   assert merged.dtype == jnp.bfloat16

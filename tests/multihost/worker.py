@@ -147,10 +147,7 @@ def run(job: Job) -> dict[str, Any]:
   )
   try:
     result = tiny.run_fit(
-      job.workdir,
-      data=data,
-      lora=tiny.LORA if job.lora else None,
-      mesh=mesh,
+      job.workdir, data=data, lora=tiny.LORA if job.lora else None, mesh=mesh
     )
   except Preempted as stopped:
     return {"stopped": stopped.step, "seen": data.seen}

@@ -25,9 +25,7 @@ from tooldev_jax.tools.vocabulary import Call, Tool
 
 # On a busy machine neither a slow example nor a slow draw is a failure.
 STEADY = settings(
-  max_examples=100,
-  deadline=None,
-  suppress_health_check=[HealthCheck.too_slow],
+  max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 
 bfcl_eval = pytest.importorskip("bfcl_eval", reason="needs bfcl-eval")

@@ -23,11 +23,7 @@ from tooldev_jax.sample.sampler import Sampler
 
 VOCAB = 61
 CONFIG = SamplerConfig(
-  prompt_buckets=(32,),
-  tail_buckets=(8,),
-  rows=8,
-  prefill_tokens=128,
-  chunk=5,
+  prompt_buckets=(32,), tail_buckets=(8,), rows=8, prefill_tokens=128, chunk=5
 )
 WINDOWED = {"num_hidden_layers": 3, "sliding_window": 5}
 GEMMA = {

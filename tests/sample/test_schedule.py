@@ -164,8 +164,6 @@ def test_how_samples_end():
 
 def test_outputs_survive_json():
   output = RequestOutput(
-    3,
-    2,
-    (Sample((1, 2), "ab", "stop", (-0.1, -0.2)), Sample((), "", "length")),
+    3, 2, (Sample((1, 2), "ab", "stop", (-0.1, -0.2)), Sample((), "", "length"))
   )
   assert RequestOutput.from_json(output.to_json()) == output

@@ -275,8 +275,7 @@ def test_single_tokens_and_pairs_follow_the_distribution():
     (np.bincount(drawn[:, 0], minlength=hashing.VOCAB), first * n),
     (
       np.bincount(
-        drawn[:, 0] * hashing.VOCAB + drawn[:, 1],
-        minlength=hashing.VOCAB**2,
+        drawn[:, 0] * hashing.VOCAB + drawn[:, 1], minlength=hashing.VOCAB**2
       ),
       joint.reshape(-1) * n,
     ),

@@ -46,7 +46,7 @@ _TREE = {
         },
       },
       "get": {"parameters": [{"$ref": "#/components/parameters/Q"}]},
-    },
+    }
   },
   "components": {
     "parameters": {

@@ -2,12 +2,7 @@ import time
 
 import pytest
 
-from tooldev_jax.tools.checks import (
-  Reason,
-  check_call,
-  check_tool,
-  check_tools,
-)
+from tooldev_jax.tools.checks import Reason, check_call, check_tool, check_tools
 from tooldev_jax.tools.vocabulary import Call, Tool
 
 

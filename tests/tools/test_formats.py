@@ -29,9 +29,7 @@ from tooldev_jax.tools.vocabulary import Call
 
 # On a busy machine neither a slow example nor a slow draw is a failure.
 STEADY = settings(
-  max_examples=60,
-  deadline=None,
-  suppress_health_check=[HealthCheck.too_slow],
+  max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 
 FORMATS = sorted(CALL_FORMATS)
@@ -70,9 +68,7 @@ JSON = st.recursive(
 )
 CALLS = st.lists(
   st.builds(
-    Call,
-    STRINGS.filter(bool),
-    st.dictionaries(STRINGS, JSON, max_size=4),
+    Call, STRINGS.filter(bool), st.dictionaries(STRINGS, JSON, max_size=4)
   ),
   min_size=1,
   max_size=3,

@@ -15,8 +15,7 @@ from tooldev_jax.tools.importers import import_tools
 FOLDER = (
   epath.Path(
     os.environ.get(
-      "TOOLDEV_DATA",
-      epath.Path(__file__).parents[3] / "shared" / "data",
+      "TOOLDEV_DATA", epath.Path(__file__).parents[3] / "shared" / "data"
     )
   )
   / "tools"

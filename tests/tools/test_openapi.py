@@ -54,9 +54,7 @@ OPENAPI = {
           "content": {"text/plain": {"schema": {"type": "string"}}},
         },
       },
-      "get": {
-        "operationId": "updatePet",
-      },
+      "get": {"operationId": "updatePet"},
       "patch": [],
     },
     "/send": {

@@ -13,9 +13,7 @@ from tooldev_jax.tools.patterns import (
 
 # On a busy machine neither a slow example nor a slow draw is a failure.
 STEADY = settings(
-  max_examples=200,
-  deadline=None,
-  suppress_health_check=[HealthCheck.too_slow],
+  max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 
 ATOMS = st.sampled_from(
@@ -36,12 +34,7 @@ PATTERNS = st.recursive(
 )
 
 
-@given(
-  PATTERNS,
-  st.booleans(),
-  st.booleans(),
-  st.text("abc1 -.", max_size=8),
-)
+@given(PATTERNS, st.booleans(), st.booleans(), st.text("abc1 -.", max_size=8))
 @STEADY
 def test_agrees_with_re(pattern, at_start, at_end, text):
   pattern = "^" * at_start + pattern + "$" * at_end

@@ -23,9 +23,7 @@ from tooldev_jax.tools.vocabulary import (
 
 # On a busy machine neither a slow example nor a slow draw is a failure.
 STEADY = settings(
-  max_examples=60,
-  deadline=None,
-  suppress_health_check=[HealthCheck.too_slow],
+  max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 
 OBJECTS = st.dictionaries(st.text(), JSON, max_size=3)

@@ -64,13 +64,7 @@ def test_a_frozen_head_leaves_the_hidden_gradient_as_it_is():
 
   def loss(hidden, train_head):
     return selected_token_loss(
-      hidden,
-      head,
-      positions,
-      ids,
-      weights,
-      chunk=4,
-      train_head=train_head,
+      hidden, head, positions, ids, weights, chunk=4, train_head=train_head
     )[0]
 
   grads = [jax.grad(loss)(hidden, train_head) for train_head in (False, True)]

@@ -217,10 +217,7 @@ def _described(
   return found
 
 
-def _renamed_call(
-  call: vocabulary.Call,
-  renamed: _Renamed,
-) -> vocabulary.Call:
+def _renamed_call(call: vocabulary.Call, renamed: _Renamed) -> vocabulary.Call:
   name, names = renamed.get(call.name, (call.name, {}))
   arguments = {names.get(k, k): v for k, v in call.arguments.items()}
   return vocabulary.Call(name, arguments)

@@ -204,9 +204,7 @@ class _Index:
   """The evaluation entries, by name, by text and by bands of MinHash."""
 
   def __init__(
-    self,
-    evaluation: Sequence[vocabulary.Example],
-    config: DecontaminateConfig,
+    self, evaluation: Sequence[vocabulary.Example], config: DecontaminateConfig
   ):
     self._config = config
     self._names: dict[str, set[int]] = collections.defaultdict(set)

@@ -259,10 +259,7 @@ class Encoder:
     return [*drafts, self._draft(view, dialogue, ())]
 
   def _draft(
-    self,
-    view: views.View,
-    dialogue: template.Dialogue,
-    wanted: Sequence[bool],
+    self, view: views.View, dialogue: template.Dialogue, wanted: Sequence[bool]
   ) -> _Draft:
     pieces, trained = self._prompt(view, dialogue, wanted)
     answer = self._answer_pieces(view.target, view.kind == "invocation")

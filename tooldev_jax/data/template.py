@@ -130,9 +130,7 @@ class ChatTemplate:
     ]
     given = [i for i, m in enumerate(messages) if m.role == "assistant"]
     return Dialogue(
-      (*parts, text[cursor:]),
-      tuple(i - shift for i in given),
-      tuple(stable),
+      (*parts, text[cursor:]), tuple(i - shift for i in given), tuple(stable)
     )
 
   def _render_first(

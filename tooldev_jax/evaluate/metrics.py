@@ -248,9 +248,7 @@ def judge(
 
 
 def judge_all(
-  examples: Sequence[Example],
-  answers: Iterable[OutputRecord],
-  call_format: str,
+  examples: Sequence[Example], answers: Iterable[OutputRecord], call_format: str
 ) -> list[Judgement]:
   """Judges outputs, in the order of the examples they answer."""
   paired = outputs.pair(examples, answers)

@@ -14,11 +14,7 @@ from etils import epath
 
 from tooldev_jax import storage
 from tooldev_jax.evaluate import plots, run_tables, tables, wording
-from tooldev_jax.evaluate.summary import (
-  RunSummary,
-  ShownSample,
-  write_summary,
-)
+from tooldev_jax.evaluate.summary import RunSummary, ShownSample, write_summary
 from tooldev_jax.evaluate.tables import Table
 
 HTML_NAME, MARKDOWN_NAME, JSON_NAME = (

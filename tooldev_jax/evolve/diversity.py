@@ -28,7 +28,4 @@ def meters(kept: Sequence[Example]) -> dict[str, float]:
     pairs.update(itertools.pairwise(words))
   total = pairs.total()
   entropy = math.fsum(n / total * math.log2(total / n) for n in pairs.values())
-  return {
-    "distinct tools": float(len(names)),
-    "call bigram entropy": entropy,
-  }
+  return {"distinct tools": float(len(names)), "call bigram entropy": entropy}

@@ -21,7 +21,8 @@ from tooldev_jax.models import kernels
 from tooldev_jax.models.blocked import blocked_attention
 from tooldev_jax.models.config import AttentionSpec
 from tooldev_jax.models.packed import MASKED, visible_TxS
-from tooldev_jax.models.transformer import Attend, soft_cap
+from tooldev_jax.models.soft_cap import soft_cap
+from tooldev_jax.models.transformer import Attend
 from tooldev_jax.parallel.sharding import Partition
 
 

@@ -25,7 +25,7 @@ from jax.ad_checkpoint import checkpoint_name
 
 from tooldev_jax.models.config import AttentionSpec
 from tooldev_jax.models.packed import MASKED, fill_up, visible_TxS
-from tooldev_jax.models.transformer import soft_cap_and_slope
+from tooldev_jax.models.soft_cap import soft_cap_and_slope
 
 # The longest block. On a CPU, blocks of 128 compute a fifth less and keep two
 # cores less busy.

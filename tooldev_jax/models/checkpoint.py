@@ -42,11 +42,7 @@ from tooldev_jax.models.tensor_file import (
   write_tensors,
 )
 from tooldev_jax.parallel import processes
-from tooldev_jax.parallel.sharding import (
-  TRAIN_RULES,
-  Partition,
-  ShardingRules,
-)
+from tooldev_jax.parallel.sharding import TRAIN_RULES, Partition, ShardingRules
 
 # One slice an axis, with both ends.
 Box = tuple[slice, ...]

@@ -14,11 +14,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from tooldev_jax.models.config import (
-  AttentionSpec,
-  DecoderConfig,
-  LayerGroup,
-)
+from tooldev_jax.models.config import AttentionSpec, DecoderConfig, LayerGroup
 from tooldev_jax.models.lora import LoraConfig
 from tooldev_jax.models.transformer import Decoder
 from tooldev_jax.parallel.sharding import Partition

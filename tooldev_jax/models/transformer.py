@@ -25,12 +25,10 @@ from flax import linen as nn
 from jax.ad_checkpoint import checkpoint_name
 
 from tooldev_jax.errors import UserError
-from tooldev_jax.models.config import (
-  AttentionSpec,
-  DecoderConfig,
-)
+from tooldev_jax.models.config import AttentionSpec, DecoderConfig
 from tooldev_jax.models.lora import LoraConfig
 from tooldev_jax.models.rope import rope_angles, rotate
+from tooldev_jax.models.soft_cap import soft_cap
 from tooldev_jax.parallel.sharding import Partition
 
 # attend(q_BxTxHxK, k_BxTxGxK, v_BxTxGxK, cache_slice, spec)
@@ -486,18 +484,3 @@ def _check_heads(config: DecoderConfig, partition: Partition) -> None:
         f"axis {getattr(partition.rules, axis)!r}; choose a size that divides "
         "it."
       )
-
-
-def soft_cap(x: jax.Array, cap: float | None) -> jax.Array:
-  """cap * tanh(x / cap): keeps x within (-cap, cap); None keeps x."""
-  return soft_cap_and_slope(x, cap)[0]
-
-
-def soft_cap_and_slope(
-  x: jax.Array, cap: float | None
-) -> tuple[jax.Array, jax.Array | None]:
-  """`soft_cap`, and its derivative at each x; None where there is no cap."""
-  if cap is None:
-    return x, None
-  tanh = jnp.tanh(x / cap)
-  return cap * tanh, 1 - tanh**2

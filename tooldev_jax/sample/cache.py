@@ -30,7 +30,7 @@ import jax
 import jax.numpy as jnp
 
 from tooldev_jax.models.packed import MASKED
-from tooldev_jax.models.transformer import soft_cap
+from tooldev_jax.models.soft_cap import soft_cap
 
 
 class KeyValue(NamedTuple):

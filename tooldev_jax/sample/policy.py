@@ -87,10 +87,7 @@ def keep_likely(logits_BxV: jax.Array, policy: Policy) -> jax.Array:
 
 
 def _keep_largest(
-  weights_BxV: jax.Array,
-  wanted_B: jax.Array,
-  measure: Measure,
-  goal: Measure,
+  weights_BxV: jax.Array, wanted_B: jax.Array, measure: Measure, goal: Measure
 ) -> jax.Array:
   """In wanted rows, zeroes all but the fewest largest weights that suffice.
 

@@ -32,12 +32,7 @@ from tooldev_jax.sample.params import (
   SamplingParams,
 )
 from tooldev_jax.sample.policy import Policy
-from tooldev_jax.sample.programs import (
-  Compiled,
-  Lanes,
-  LogitsFn,
-  Programs,
-)
+from tooldev_jax.sample.programs import Compiled, Lanes, LogitsFn, Programs
 from tooldev_jax.sample.schedule import (
   Planner,
   Request,

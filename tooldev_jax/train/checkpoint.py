@@ -121,12 +121,7 @@ class Checkpoints:
     )
 
   def save(
-    self,
-    step: int,
-    state: Any,
-    losses: Sequence[float],
-    *,
-    wait: bool = False,
+    self, step: int, state: Any, losses: Sequence[float], *, wait: bool = False
   ) -> None:
     """Saves `state` after `step` updates; the writing goes on behind.
 

@@ -78,9 +78,7 @@ class Feed:
     self._waited += time.perf_counter() - start
     arrays = {
       name: jax.make_array_from_process_local_data(
-        like.sharding,
-        np.ascontiguousarray(rows[name], like.dtype),
-        like.shape,
+        like.sharding, np.ascontiguousarray(rows[name], like.dtype), like.shape
       )
       for name, like in self._like.items()
     }

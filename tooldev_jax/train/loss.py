@@ -25,7 +25,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from tooldev_jax.models.transformer import soft_cap_and_slope
+from tooldev_jax.models.soft_cap import soft_cap_and_slope
 
 
 def selected_token_loss(
@@ -69,13 +69,7 @@ def selected_token_loss(
       mode="clip",
     )
     total = _loss_sum(
-      hidden_SxMxD,
-      head_DxV,
-      ids_SxM,
-      weights_SxM,
-      chunk,
-      train_head,
-      soft_cap,
+      hidden_SxMxD, head_DxV, ids_SxM, weights_SxM, chunk, train_head, soft_cap
     )
     return total, weights_SxM.sum()
 

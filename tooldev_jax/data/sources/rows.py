@@ -223,7 +223,5 @@ def _stamp(
 ) -> vocabulary.Example:
   provenance = {"source": source, "line": line, **example.provenance}
   return dataclasses.replace(
-    example,
-    id=example.id or f"{source}-{line}.{index}",
-    provenance=provenance,
+    example, id=example.id or f"{source}-{line}.{index}", provenance=provenance
   )

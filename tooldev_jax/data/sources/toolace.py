@@ -30,6 +30,4 @@ def _row(row: jsontext.Json) -> Sequence[vocabulary.Example]:
     else:
       messages.append(vocabulary.Message(role, text))
   example_id = row.get("id")
-  return [
-    dialogues.finish(str(example_id or ""), messages, tools),
-  ]
+  return [dialogues.finish(str(example_id or ""), messages, tools)]

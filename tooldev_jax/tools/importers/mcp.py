@@ -10,11 +10,7 @@ import functools
 from collections.abc import Iterator, Mapping
 
 from tooldev_jax.tools.findings import pointer
-from tooldev_jax.tools.importers.base import (
-  Entry,
-  Importer,
-  refuse,
-)
+from tooldev_jax.tools.importers.base import Entry, Importer, refuse
 from tooldev_jax.tools.jsontext import Json
 from tooldev_jax.tools.vocabulary import Tool
 

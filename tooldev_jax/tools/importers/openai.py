@@ -9,11 +9,7 @@ import functools
 from collections.abc import Iterator, Mapping
 
 from tooldev_jax.tools.findings import pointer
-from tooldev_jax.tools.importers.base import (
-  Entry,
-  Importer,
-  refuse,
-)
+from tooldev_jax.tools.importers.base import Entry, Importer, refuse
 from tooldev_jax.tools.importers.mcp import SCHEMA_KEYS
 from tooldev_jax.tools.jsontext import Json
 from tooldev_jax.tools.vocabulary import Tool
@@ -52,10 +48,7 @@ def _entries(document: Json) -> Iterator[Entry]:
     detail = f"{where or 'the document'} is no list of functions"
     refuse(detail)
   for index, function in enumerate(functions):
-    yield Entry(
-      where + pointer(index),
-      functools.partial(_build, function),
-    )
+    yield Entry(where + pointer(index), functools.partial(_build, function))
 
 
 def _build(function: Json) -> Tool:

@@ -256,8 +256,8 @@ def _fit_sample(config: Any) -> bool:
   print(
     f"sample, {_TOPOLOGY.value}: on the {mesh.size} chips of each process,"
     f" {shape.slots} prompts of {shape.prompt} tokens"
-    f" × {shape.lanes} samples of {shape.tail}; {shape.rows} prompts prefilled"
-    " at once"
+    f" × {shape.samples} samples of {shape.tail}, {shape.lanes} at a time;"
+    f" {shape.rows} prompts prefilled at once"
   )
   fits = True
   for name, lowered in zip(

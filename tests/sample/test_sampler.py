@@ -297,7 +297,7 @@ def test_the_tail_is_updated_in_place(llama):
 
 
 ON_A_MESH = """
-import json, sys
+import dataclasses, json, sys
 import jax, numpy as np
 from tests.sample import test_sampler as t
 from tests.sample.exchanges import check_that_logits_alone_move
@@ -306,8 +306,9 @@ from tooldev_jax.sample.sampler import Sampler
 assert jax.device_count() == 8
 mesh = make_mesh(MeshConfig(data=2, fsdp=2, tensor=2))
 decoder = t.decoder_of("llama")
-sampler = Sampler(decoder, None, mesh, t.CONFIG)
-prompts, settings = t.workload()
+config = dataclasses.replace(t.CONFIG, max_lanes=2)
+sampler = Sampler(decoder, None, mesh, config)
+prompts, settings = t.workload(n=3)
 outputs = sampler.generate(t.weights_of(decoder), prompts, settings)
 for compiled in sampler.programs._compiled.values():
   for program in (compiled.prefill, compiled.decode):
@@ -316,9 +317,9 @@ print(json.dumps([output.to_json() for output in outputs]))
 """
 
 
-def test_eight_devices_change_only_near_ties(llama):
+def test_eight_devices_and_turns_change_only_near_ties(llama):
   sampler, params = llama
-  prompts, settings = workload()
+  prompts, settings = workload(n=3)
   here = sampler.generate(params, prompts, settings)
   result = subprocess.run(
     [sys.executable, "-c", ON_A_MESH],

@@ -41,13 +41,23 @@ def planner(shards: int = 1) -> Planner:
 
 
 @pytest.mark.parametrize(
-  "n, lanes", [(1, [1]), (3, [3]), (4, [4]), (7, [4, 3]), (9, [3, 3, 3])]
+  "n, slots, lanes, turns",
+  [
+    (1, [1], 1, 1),
+    (4, [4], 4, 1),
+    (7, [7], 4, 2),
+    (9, [9], 3, 3),
+    (16, [16], 4, 4),
+    (17, [9, 8], 3, 3),
+    (40, [14, 14, 12], 4, 4),
+  ],
 )
-def test_samples_are_spread_evenly_over_as_few_slots_as_hold_them(n, lanes):
+def test_samples_are_spread_evenly_over_turns_and_slots(n, slots, lanes, turns):
   units = planner().units(request(n=n, max_new_tokens=4))
-  assert [len(unit.numbers) for unit in units] == lanes
+  assert [len(unit.numbers) for unit in units] == slots
   assert [j for unit in units for j in unit.numbers] == list(range(n))
-  assert len({planner().shape(unit) for unit in units}) == 1
+  (shape,) = {planner().shape(unit) for unit in units}
+  assert (shape.lanes, shape.turns) == (lanes, turns)
 
 
 @pytest.mark.parametrize(

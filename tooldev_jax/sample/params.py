@@ -74,9 +74,10 @@ class SamplerConfig:
       is the cache: no longer prompt is accepted.
     tail_buckets: how many new tokens a lane may hold, ascending.
     rows: lanes that decode together; slots = rows / lanes of a prompt.
-    max_lanes: the most samples of one prompt that share a slot; a prompt with
-      more takes several slots, and one whose answers may be much longer than
-      itself a slot a sample (`schedule.Planner.units`).
+    max_lanes: the most samples of one prompt that decode side by side; a
+      prompt with more takes several turns in its slot, and one whose answers
+      may be much longer than itself a slot a sample
+      (`schedule.Planner.units`).
     prefill_tokens: the most prompt tokens that are prefilled at once, unless
       one prompt has more.
     max_stop_ids: the most stop tokens a prompt may have, the model's included.

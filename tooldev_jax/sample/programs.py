@@ -1,13 +1,15 @@
 """What runs on the device: prefill a batch of prompts, decode a chunk.
 
 Both are compiled ahead of time, once per `Shape`, and kept. Prefill writes the
-prompts' keys and samples each lane's first token; decode runs up to K steps
+prompts' keys and draws each sample's first token; decode runs up to K steps
 and leaves early when enough slots have finished.
 
-Dimensions: N slots, R lanes of a slot, A prefilled rows, P prompt bucket, T
-recorded tokens of a sample, V vocabulary, X stop tokens.
+Dimensions: N slots, J samples of a slot, R lanes that it decodes side by side
+in each of its turns, A prefilled rows, P prompt bucket, T recorded tokens of a
+sample, V vocabulary, X stop tokens.
 """
 
+import functools
 import time
 from collections.abc import Callable
 from concurrent import futures
@@ -36,11 +38,14 @@ class Lanes(NamedTuple):
   """All that a decode step needs beside keys and values.
 
   Per slot: `prompt_len` [N]; `policy`; `stop_ids` [N, X], filled up with -1;
-  `seed` and `index` [N], and per lane `number` [N, R], that make the keys;
+  `seed` and `index` [N], and per sample `number` [N, J], that make the keys;
   `first` [N], how many tokens the samples had before this unit, and `limit`
   [N], how many they have when it ends at the latest.
-  Per lane: `count` and `done` [N, R]; `tokens` and `logprobs` [N, R, T], of
+  Per sample: `count` and `done` [N, J]; `tokens` and `logprobs` [N, J, T], of
   which the first `count` are set.
+
+  What is kept are all samples of a slot; a step sees those of the present
+  turn alone, R for J.
   """
 
   prompt_len: Array
@@ -59,31 +64,69 @@ class Lanes(NamedTuple):
   @classmethod
   def empty(cls, slots: int, shape: Shape, stop_ids: int) -> "Lanes":
     """Numpy arrays for `slots` slots in which nothing runs."""
-    lane = (slots, shape.lanes)
+    sample = (slots, shape.samples)
     return cls(
       prompt_len=np.ones(slots, np.int32),
       policy=Policy.of([SamplingParams()] * slots),
       stop_ids=np.full((slots, stop_ids), -1, np.int32),
       seed=np.zeros(slots, np.uint32),
       index=np.zeros(slots, np.uint32),
-      number=np.zeros(lane, np.uint32),
+      number=np.zeros(sample, np.uint32),
       first=np.zeros(slots, np.int32),
       limit=np.zeros(slots, np.int32),
-      count=np.zeros(lane, np.int32),
-      done=np.ones(lane, bool),
-      tokens=np.zeros((*lane, shape.record), np.int32),
-      logprobs=np.zeros((*lane, shape.record), np.float32),
+      count=np.zeros(sample, np.int32),
+      done=np.ones(sample, bool),
+      tokens=np.zeros((*sample, shape.record), np.int32),
+      logprobs=np.zeros((*sample, shape.record), np.float32),
+    )
+
+  def turn(self, lanes: int) -> jax.Array:
+    """The turn [N] that each slot is in: its first that is not all done."""
+    done = self.done.reshape(len(self.done), -1, lanes)
+    return jnp.argmin(jnp.all(done, axis=2), axis=1)
+
+  def of_turn(self, lanes: int, turn_N: jax.Array) -> "Lanes":
+    """The samples of a turn alone."""
+    if self.count.shape[1] == lanes:  # the only turn; saves a gather a step
+      return self
+
+    def pick(x):
+      turns = x.reshape(len(x), -1, lanes, *x.shape[2:])
+      return jax.vmap(lambda x, turn: x[turn])(turns, turn_N)
+
+    return self._replace(
+      **{name: pick(getattr(self, name)) for name in PER_SAMPLE}
+    )
+
+  def with_turn(self, turn_N: jax.Array, now: "Lanes") -> "Lanes":
+    """All samples, after those of a turn have become these."""
+    if self.count.shape == now.count.shape:
+      return now
+
+    def put(x, new):
+      turns = x.reshape(len(x), -1, *new.shape[1:])
+      chosen = jnp.arange(turns.shape[1]) == turn_N[:, None]
+      chosen = chosen.reshape(*chosen.shape, *(1,) * (new.ndim - 1))
+      return jnp.where(chosen, new[:, None], turns).reshape(x.shape)
+
+    return self._replace(
+      **{n: put(getattr(self, n), getattr(now, n)) for n in PER_SAMPLE}
     )
 
   def keys(self) -> jax.Array:
-    """fold_in(fold_in(key(seed), i), j) of each lane, [N x R]."""
+    """The key of each sample's next token, [N, J]; see `sampler`."""
 
-    def key(seed, index, number):
+    def key(seed, index, number, count):
       root = jax.random.key(seed, impl=KEYS)
-      return jax.random.fold_in(jax.random.fold_in(root, index), number)
+      sample = jax.random.fold_in(jax.random.fold_in(root, index), number)
+      return jax.random.fold_in(sample, count)
 
-    lanes = jax.vmap(jax.vmap(key, (None, None, 0)))
-    return lanes(self.seed, self.index, self.number).reshape(-1)
+    slot = jax.vmap(key, (None, None, 0, 0))
+    return jax.vmap(slot)(self.seed, self.index, self.number, self.count)
+
+
+# The fields that each sample has of its own.
+PER_SAMPLE = ("number", "count", "done", "tokens", "logprobs")
 
 
 class Running(NamedTuple):
@@ -175,11 +218,11 @@ class Programs:
     prefill(variables, prompt, lanes, arrivals, tokens [A, P], slot [A])
       -> (prompt, lanes): seats the arrivals, `Lanes` of A rows, each in its
       slot; N or more for a row that is padding.
-    decode(variables, prompt, running, kill [N, R], leave, steps)
-      -> (running, report): marks killed lanes as done, then takes `steps`
+    decode(variables, prompt, running, kill [N, J], leave, steps)
+      -> (running, report): marks killed samples as done, then takes `steps`
       steps, or fewer once `leave` more slots have finished. The report is for
       the host: `steps` taken, live `lane_steps` in them, and copies of the
-      lanes' `done`, `count`, `tokens` and `logprobs`.
+      samples' `done`, `count`, `tokens` and `logprobs`.
     """
     prompt, running = self.abstract_state(shape, variables)
     shardings = lambda tree: jax.tree.map(lambda x: x.sharding, tree)
@@ -188,10 +231,10 @@ class Programs:
       donate_argnums=(1, 2),
       out_shardings=shardings((prompt, running.lanes)),
     ).lower(variables, prompt, running.lanes, *self._arrivals(shape))
-    kill = np.zeros((shape.slots, shape.lanes), bool)
+    kill = np.zeros((shape.slots, shape.samples), bool)
     number = self._like(np.int32(0), ())
     decode = jax.jit(
-      self._decode,
+      functools.partial(self._decode, shape.lanes),
       donate_argnums=(2,),
       out_shardings=(shardings(running), self.partition.sharding()),
     ).lower(variables, prompt, running, self._like(kill), number, number)
@@ -270,10 +313,10 @@ class Programs:
     last = (length_A - 1)[:, None, None]
     hidden_AxD = jnp.take_along_axis(hidden_AxPxD, last, axis=1)[:, 0]
     logits_AxV = self.decoder.unembed(variables["params"], hidden_AxD)
-    logits_AxRxV = jnp.broadcast_to(
+    logits_AxJxV = jnp.broadcast_to(
       logits_AxV[:, None], (*arrivals.count.shape, logits_AxV.shape[-1])
     )
-    arrivals = self._advance(arrivals, arrivals.keys(), logits_AxRxV)
+    arrivals = self._advance(arrivals, logits_AxJxV)
 
     def seat(axis, olds, news):
       put = lambda old, new: self._seat(old, new, slot_A, axis)
@@ -300,11 +343,10 @@ class Programs:
     write_all = jax.vmap(write, in_axes=(axis, axis, 0), out_axes=axis)
     return write_all(olds, news, slots - first[:, None]).reshape(old.shape)
 
-  def _decode(self, variables, prompt, running, kill_NxR, leave, steps):
+  def _decode(self, width, variables, prompt, running, kill_NxJ, leave, steps):
     variables = self._by_layer(self._keep, variables)
     lanes = running.lanes
-    lanes = lanes._replace(done=lanes.done | kill_NxR)
-    keys = lanes.keys()
+    lanes = lanes._replace(done=lanes.done | kill_NxJ)
     finished = lambda lanes: jnp.sum(jnp.all(lanes.done, axis=1))
     enough = jnp.minimum(finished(lanes) + leave, lanes.done.shape[0])
 
@@ -314,9 +356,8 @@ class Programs:
 
     def step(carry):
       taken, lane_steps, running = carry
-      lane_steps += jnp.sum(~running.lanes.done)
-      running = self._step(variables, prompt, running, keys)
-      return taken + 1, lane_steps, running
+      running, live = self._step(width, variables, prompt, running)
+      return taken + 1, lane_steps + live, running
 
     zero = jnp.int32(0)
     start = (zero, zero, running._replace(lanes=lanes))
@@ -327,11 +368,12 @@ class Programs:
       report[name] = getattr(lanes, name)
     return running, report
 
-  def _step(self, variables, prompt, running: Running, keys) -> Running:
-    """One token for every lane; all arguments as they are kept."""
-    lanes = running.lanes
-    # Prefill has sampled the first token, which is yet to be fed. The lanes
-    # of a slot that are not done are all equally far.
+  def _step(self, width: int, variables, prompt, running: Running):
+    """A token for each of R lanes, all as it is kept; and how many lived."""
+    turn_N = running.lanes.turn(width)
+    lanes = running.lanes.of_turn(width, turn_N)
+    # Prefill has drawn the first token, which is yet to be fed. The lanes of
+    # a slot that are not done are all equally far.
     last_N = jnp.maximum(jnp.max(lanes.count, axis=1) - 1, lanes.first)
     age_N = last_N - lanes.first
     token_NxR = jnp.take_along_axis(
@@ -352,17 +394,20 @@ class Programs:
     )
     logits_BxV = self.decoder.unembed(variables["params"], hidden_Bx1xD[:, 0])
     logits_NxRxV = logits_BxV.reshape(*token_NxR.shape, -1)
-    lanes = self._advance(lanes, keys, logits_NxRxV)
-    return Running(tail=tail, fresh=self._keep(fresh), lanes=lanes)
+    following = running.lanes.with_turn(
+      turn_N, self._advance(lanes, logits_NxRxV)
+    )
+    running = Running(tail, self._keep(fresh), following)
+    return running, jnp.sum(~lanes.done)
 
-  def _advance(self, lanes: Lanes, keys, logits_NxRxV: jax.Array) -> Lanes:
-    """Samples every lane's next token and files it in those not done."""
+  def _advance(self, lanes: Lanes, logits_NxRxV: jax.Array) -> Lanes:
+    """Draws every lane's next token and files it in those not done."""
     if self.logits_fn is not None:
       logits_NxRxV = self.logits_fn(lanes, logits_NxRxV)
     slots, width = lanes.count.shape
     token, logprob = self._choose(
       logits_NxRxV.reshape(slots * width, -1),
-      jax.vmap(jax.random.fold_in)(keys, lanes.count.reshape(-1)),
+      lanes.keys().reshape(-1),
       jax.tree.map(lambda x: jnp.repeat(x, width, axis=0), lanes.policy),
     )
     token, logprob = (x.reshape(slots, width) for x in (token, logprob))

@@ -72,7 +72,8 @@ class Sampler:
     config: shapes and habits.
     logits_fn: a pure function (lanes, logits [slots, lanes, vocabulary]) ->
       logits that is applied before sampling, as for constrained decoding;
-      `lanes.tokens[..., :lanes.count]` is what each sample has so far.
+      `lanes.tokens[..., :lanes.count]` is what each sample has so far. First
+      tokens are drawn for all samples of a slot, later ones for a turn.
 
   Attributes:
     stats: what the latest call has cost so far.
@@ -146,7 +147,8 @@ class Sampler:
     Args:
       params, prompts, sampling, adapter, indices: as for `generate`.
       skip: indices that are not sampled, since an earlier run has finished
-        them.
+        them. One number to go on from would not do: prompts that are easy to
+        sample overtake others.
     """
     requests = self._requests(prompts, sampling, indices)
     variables = {"params": params}
@@ -223,7 +225,7 @@ class _Phase:
     self.queues = queues
     self.queue = queues[self.shape]
     self.owners: list[Unit | None] = [None] * self.shape.slots
-    self.kill = np.zeros((self.shape.slots, self.shape.lanes), bool)
+    self.kill = np.zeros((self.shape.slots, self.shape.samples), bool)
 
   def run(self, variables: Any) -> Iterator[Request]:
     """Yields requests as they finish."""
@@ -286,31 +288,32 @@ class _Phase:
     report = jax.device_get(report)
     stats = self.sampler.stats
     stats.waiting_s += time.perf_counter() - start
-    stats.lane_steps += int(report["steps"]) * self.kill.size
+    lanes = self.shape.slots * self.shape.lanes
+    stats.lane_steps += int(report["steps"]) * lanes
     stats.lane_steps_useful += int(report["lane_steps"])
     for slot, unit in enumerate(owners):
       # A slot may have been emptied since the chunk was dispatched.
       if unit is None or self.owners[slot] is not unit:
         continue
-      by_lane = lambda name, slot=slot, unit=unit: [
-        report[name][slot, lane, : report["count"][slot, lane]].tolist()
-        for lane in range(len(unit.numbers))
+      by_sample = lambda name, slot=slot, unit=unit: [
+        report[name][slot, s, : report["count"][slot, s]].tolist()
+        for s in range(len(unit.numbers))
       ]
       if report["done"][slot].all():
         self.owners[slot] = None
-        self._finish(unit, by_lane("tokens"), by_lane("logprobs"))
+        self._finish(unit, by_sample("tokens"), by_sample("logprobs"))
         if unit.request.finished:
           yield unit.request
       elif stops := unit.request.sampling.stop:
-        for lane, ids in enumerate(by_lane("tokens")):
+        for s, ids in enumerate(by_sample("tokens")):
           text = self.sampler.decode_text(ids)
-          self.kill[slot, lane] = any(stop in text for stop in stops)
+          self.kill[slot, s] = any(stop in text for stop in stops)
 
   def _finish(self, unit: Unit, ids: list, logprobs: list) -> None:
     """Files a unit's samples, or queues the units that continue them."""
     decode = self.sampler.decode_text
-    lanes = zip(unit.numbers, ids, logprobs, strict=True)
-    for number, tokens, scores in lanes:
+    samples = zip(unit.numbers, ids, logprobs, strict=True)
+    for number, tokens, scores in samples:
       following = finish(unit, number, tokens, scores, decode)
       if following is not None:
         self.sampler.stats.continued += 1

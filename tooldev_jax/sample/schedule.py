@@ -22,13 +22,18 @@ from tooldev_jax.sample.params import (
 
 Decode = Callable[[Sequence[int]], str]
 
+# The most turns of a slot. A prompt with more samples takes several slots, so
+# that a few prompts with very many samples keep the others busy as well.
+MAX_TURNS = 4
+
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Shape:
   """What a pair of programs is compiled for.
 
   Attributes:
-    lanes: samples that share a slot.
+    lanes: samples that a slot decodes side by side.
+    turns: how often it does so, one turn after the other.
     prompt: the prompt bucket.
     tail: the tail bucket.
     slots: prompts that decode together.
@@ -36,19 +41,25 @@ class Shape:
   """
 
   lanes: int
+  turns: int
   prompt: int
   tail: int
   slots: int
   rows: int
 
   @property
-  def record(self) -> int:
-    """Tokens of a sample that a lane keeps.
+  def samples(self) -> int:
+    """Samples of a slot."""
+    return self.lanes * self.turns
 
-    A lane that has its slot to itself may continue a sample, and also keeps
-    what came before.
+  @property
+  def record(self) -> int:
+    """Tokens of a sample that are kept.
+
+    One that has its slot to itself may continue a sample, and also keeps what
+    came before.
     """
-    return self.tail + (self.prompt if self.lanes == 1 else 0)
+    return self.tail + (self.prompt if self.samples == 1 else 0)
 
 
 @dataclasses.dataclass
@@ -87,14 +98,15 @@ class Unit:
   Attributes:
     request: whose samples they are.
     numbers: the j of each.
-    lanes: lanes of its slot; those beyond `numbers` stay empty.
+    lanes, turns: of its slot, see `Shape`; what is beyond `numbers` is empty.
     done: tokens that the one sample of a continued unit has so far.
     logprobs: one per token of `done`.
   """
 
   request: Request
   numbers: tuple[int, ...]
-  lanes: int
+  lanes: int = 1
+  turns: int = 1
   done: tuple[int, ...] = ()
   logprobs: tuple[float, ...] = ()
 
@@ -119,8 +131,8 @@ class Planner:
   def units(self, request: Request) -> list[Unit]:
     """Spreads n samples evenly over as few slots as hold them.
 
-    Lanes that share a slot share its prefill, but wait for the longest of
-    them. So samples that may become twice as long as their prompt get a slot
+    Samples that share a slot share its prefill, but wait for the longest of
+    a turn. So those that may become twice as long as their prompt get a slot
     each: 256 prompts of 100 tokens with 2 answers around 400 then take three
     quarters of the time (5M parameters, CPU).
 
@@ -131,10 +143,13 @@ class Planner:
     n = request.sampling.n
     tail = self._tail(request.sampling, 0)
     apart = tail >= 2 * self._prompt(request.prompt)
-    lanes = 1 if apart else -(-n // -(-n // self.config.max_lanes))
+    most = self.config.max_lanes
+    share = 1 if apart else _even(n, most * MAX_TURNS)
+    lanes = _even(share, most)
+    turns = -(-share // lanes)
     return [
-      Unit(request, tuple(range(j, min(j + lanes, n))), lanes)
-      for j in range(0, n, lanes)
+      Unit(request, tuple(range(j, min(j + share, n))), lanes, turns)
+      for j in range(0, n, share)
     ]
 
   def shape(self, unit: Unit) -> Shape:
@@ -145,7 +160,8 @@ class Planner:
     slots = whole(self.config.rows // unit.lanes)
     # Empty slots wait until they fill a prefill, so let that be few of them.
     rows = whole(min(self.config.prefill_tokens // prompt, slots // 16))
-    return Shape(unit.lanes, prompt, tail, slots, min(rows, slots))
+    rows = min(rows, slots)
+    return Shape(unit.lanes, unit.turns, prompt, tail, slots, rows)
 
   def shape_for(self, n: int, prompt: int, new: int) -> Shape:
     """The programs that n samples of `new` tokens of a prompt start with.
@@ -239,7 +255,7 @@ def finish(
   elif by_token or len(ids) >= sampling.max_new_tokens:
     text = decode(ids[:-1] if by_token else ids)
   else:
-    return Unit(request, (number,), 1, tuple(ids), tuple(logprobs))
+    return Unit(request, (number,), done=tuple(ids), logprobs=tuple(logprobs))
   request.samples[number] = Sample(
     tuple(ids),
     text,
@@ -264,6 +280,11 @@ def find_stop(
     if places := found(text):
       return size, text[: min(places)]
   return None
+
+
+def _even(count: int, most: int) -> int:
+  """The size of as few equal parts of `count` as are none above `most`."""
+  return -(-count // -(-count // most))
 
 
 def _bucket(buckets: Sequence[int], size: int) -> int:

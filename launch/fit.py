@@ -209,43 +209,37 @@ def _fit_step(config: Any, mesh: Any, batch: _Batch, policy: str) -> bool:
 
 def _fit_sample(config: Any) -> bool:
   """Compiles prefill and decode of the largest buckets."""
-  import jax
   import jax.numpy as jnp
-  from flax.core import meta
 
-  from tooldev_jax.models.parameters import declare
+  from tooldev_jax.models.parameters import abstract, declare
   from tooldev_jax.models.transformer import Decoder
   from tooldev_jax.parallel.sharding import TRAIN_RULES, Partition
-  from tooldev_jax.sample.programs import Programs
-  from tooldev_jax.sample.schedule import Planner
-  from tooldev_jax.train import capacity
-  from tooldev_jax.train.step import batch_shards
-
-  mesh = capacity.describe_topology(_TOPOLOGY.value, config.mesh, own=True)
-  # Weights lie as they are trained.
-  partition = Partition(mesh, TRAIN_RULES)
-  decoder_config, shards = _decoder_config(config), batch_shards(partition)
-
-  def like(collection: str, dtype: Any) -> Any:
-    declared = declare(decoder_config, config.lora)[collection]
-    return jax.tree.map(
-      lambda x, place: jax.ShapeDtypeStruct(x.shape, dtype, sharding=place),
-      meta.unbox(declared),
-      partition.shardings(declared),
-    )
-
-  # Votes on the longest prompts are the largest thing that is sampled.
-  shape = Planner(config.sampler, shards).shape_for(
-    config.evolve.samples,
-    config.sampler.prompt_buckets[-1],
-    config.evolve.max_call_tokens,
+  from tooldev_jax.placement import (
+    largest_shape,
+    sampling_partition,
+    shares_weights,
   )
-  decoder = Decoder(decoder_config, config.lora, jnp.bfloat16)
-  programs = Programs(decoder, mesh, config.sampler)
+  from tooldev_jax.sample.programs import Programs
+  from tooldev_jax.train import capacity
+
+  topology = _TOPOLOGY.value, config.mesh
+  mesh = capacity.describe_topology(*topology)
+  own = capacity.describe_topology(*topology, own=True)
+  trained = Partition(own if own.size == mesh.size else mesh, TRAIN_RULES)
+  decoder_config = _decoder_config(config)
+  memory = capacity.CHIPS[_kind(own)].memory
+  partition = sampling_partition(
+    config, decoder_config, trained, list(own.devices.flat), memory
+  )
+  declared = declare(decoder_config, config.lora)
+  dtype = jnp.dtype(config.base.dtype)
   variables = {
-    "params": like("params", jnp.dtype(config.base.dtype)),
-    "lora": like("lora", jnp.float32),
+    "params": abstract(declared["params"], partition, dtype),
+    "lora": abstract(declared["lora"], partition, jnp.float32),
   }
+  decoder = Decoder(decoder_config, config.lora, jnp.bfloat16)
+  programs = Programs(decoder, partition.mesh, config.sampler)
+  shape = largest_shape(config, programs.shards)
   kept, running = programs.abstract_state(shape, variables)
   arguments = [
     ("base", variables["params"]),
@@ -253,12 +247,20 @@ def _fit_sample(config: Any) -> bool:
     ("prompts' cache", kept),
     ("samples' cache", running),
   ]
+  if not shares_weights(trained, partition):
+    beside = abstract(declared["params"], trained, dtype)
+    arguments.insert(0, ("base in training", beside))
   print(
-    f"sample, {_TOPOLOGY.value}: on the {mesh.size} chips of each process,"
+    f"sample, {_TOPOLOGY.value}: on the {own.size} chips of each process,"
     f" {shape.slots} prompts of {shape.prompt} tokens"
     f" × {shape.samples} samples of {shape.tail}, {shape.lanes} at a time;"
     f" {shape.rows} prompts prefilled at once"
   )
+  if partition.rules == TRAIN_RULES:
+    print("  no copy for sampling fits: layers are gathered for each token")
+  else:
+    ways = partition.mesh.shape["tensor"]
+    print(f"  each layer split over {ways} chips, none gathered")
   fits = True
   for name, lowered in zip(
     ("prefill", "a chunk of decoding"),
@@ -267,11 +269,13 @@ def _fit_sample(config: Any) -> bool:
   ):
     compiled = capacity.compile_for(lowered, arguments)
     print(f"\n  {name}")
+    if isinstance(compiled, capacity.Compiled) and compiled.total > memory:
+      compiled = capacity.TooBig(compiled.total, memory)
     if isinstance(compiled, capacity.TooBig):
-      _print_too_big(compiled, mesh, None)
+      _print_too_big(compiled, own, None)
       fits = False
     else:
-      _print_bytes(compiled, mesh)
+      _print_bytes(compiled, own)
   return fits
 
 

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import rich.console
 from etils import epath
-from jax.sharding import Mesh
+from jax.sharding import NamedSharding
 
 from tooldev_jax.config import RunConfig, StageConfig
 from tooldev_jax.data import show
@@ -31,10 +31,11 @@ from tooldev_jax.evaluate.outputs import OutputRecord
 from tooldev_jax.evolve import ask
 from tooldev_jax.evolve.round import Answers
 from tooldev_jax.models import checkpoint
-from tooldev_jax.models.parameters import declare, init_adapter
+from tooldev_jax.models.parameters import abstract, declare, init_adapter
 from tooldev_jax.models.transformer import Decoder
-from tooldev_jax.parallel.mesh import MeshConfig, make_mesh
-from tooldev_jax.parallel.sharding import TRAIN_RULES, Partition
+from tooldev_jax.parallel.mesh import make_mesh
+from tooldev_jax.parallel.sharding import SAMPLE_RULES, TRAIN_RULES, Partition
+from tooldev_jax.placement import sampling_partition
 from tooldev_jax.progress import SamplingProgress, Say
 from tooldev_jax.sample.files import sample_to_file
 from tooldev_jax.sample.params import RequestOutput, SamplingParams
@@ -138,6 +139,8 @@ class Student:
     )
     check_mesh(data.rows_wanted, partition)
     self._show(data)
+    # The copy for sampling makes room, and is made again when it is needed.
+    self.__dict__.pop("_sampling_base", None)
     train = dataclasses.replace(
       self.config.train, learning_rate=stage.learning_rate
     )
@@ -167,14 +170,9 @@ class Student:
 
   def trained(self, name: str) -> tuple[Any, str]:
     """The adapter that `learn` made under this name, and its fingerprint."""
-    adapter = jax.eval_shape(self.fresh_adapter)
     partition = Partition(self.mesh, TRAIN_RULES)
     declared = declare(self.shape, self.config.lora)["lora"]
-    like = jax.tree.map(
-      lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place),
-      adapter,
-      partition.shardings(declared),
-    )
+    like = abstract(declared, partition, jnp.float32)
     return read_trained(self.workdir / name, like)
 
   def sample(
@@ -231,35 +229,55 @@ class Student:
         dtype=self._compute,
       )
       self._samplers[adapted] = Sampler(
-        decoder, self.tokenizer, self._sampling_mesh, self.config.sampler
+        decoder, self.tokenizer, self._sampling.mesh, self.config.sampler
       )
     return self._samplers[adapted]
 
   @functools.cached_property
-  def _sampling_mesh(self) -> Mesh:
-    """This process's own devices."""
+  def _sampling(self) -> Partition:
+    """Where weights lie for sampling, on this process's own devices."""
+    devices = jax.local_devices()
     if jax.process_count() == 1:
-      return self.mesh
-    own = MeshConfig(tensor=self.config.mesh.tensor)
-    return make_mesh(own, jax.local_devices())
+      devices = list(self.mesh.devices.flat)
+    partition = sampling_partition(
+      self.config,
+      self.shape,
+      Partition(self.mesh, TRAIN_RULES),
+      devices,
+      (devices[0].memory_stats() or {}).get("bytes_limit"),
+    )
+    if partition.rules != SAMPLE_RULES:
+      self.say(
+        "sampling: weights and caches do not fit beside the weights in"
+        " training, so each layer is gathered for each token; more chips or"
+        " smaller sampler.rows and prompt_buckets help (launch.fit"
+        " --what=sample tells)"
+      )
+    return partition
 
   @functools.cached_property
   def _sampling_base(self) -> Any:
     return self._sampling_copy(self.base.params, "params")
 
   def _sampling_copy(self, tree: Any, collection: str) -> Any:
-    """A tree on the sampling mesh; all processes must call it.
+    """A tree where it lies for sampling; all processes must call it.
 
     Args:
-      tree: over the training mesh; None stays None.
+      tree: where it lies for training; None stays None.
       collection: what it is, "params" or "lora".
+
+    Returns:
+      The tree itself if that is the same place.
     """
-    if jax.process_count() == 1 or tree is None:
-      return tree
-    partition = Partition(self._sampling_mesh, TRAIN_RULES)
-    places = partition.shardings(declare(self.shape, self.config.lora))
-    copy = lambda x, place: jax.device_put(checkpoint.on_host(x), place)
-    return jax.tree.map(copy, tree, places[collection])
+    if tree is None:
+      return None
+    declared = declare(self.shape, self.config.lora)[collection]
+
+    def put(x: jax.Array, place: NamedSharding) -> jax.Array:
+      here = x.is_fully_addressable
+      return jax.device_put(x if here else checkpoint.on_host(x), place)
+
+    return jax.tree.map(put, tree, self._sampling.shardings(declared))
 
 
 class Answering:

@@ -49,6 +49,19 @@ def declare(
   return jax.eval_shape(functools.partial(_init, decoder), jax.random.key(0))
 
 
+def abstract(declared: Any, partition: Partition, dtype: Any) -> Any:
+  """Shapes with their places: a tree of ShapeDtypeStruct.
+
+  Args:
+    declared: a collection of what `declare` returns.
+    partition: says the places.
+    dtype: of all leaves.
+  """
+  like = lambda x, place: jax.ShapeDtypeStruct(x.shape, dtype, sharding=place)
+  places = partition.shardings(declared)
+  return jax.tree.map(like, nn.meta.unbox(declared), places)
+
+
 def _make(
   config: DecoderConfig,
   lora: LoraConfig | None,

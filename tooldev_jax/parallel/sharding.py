@@ -134,3 +134,11 @@ class Partition:
     return jax.tree_util.tree_map_with_path(
       one, declared, is_leaf=lambda x: isinstance(x, nn.meta.AxisMetadata)
     )
+
+
+def bytes_per_chip(tree: Any) -> float:
+  """Bytes of one chip's part of a tree of ShapeDtypeStruct or arrays."""
+  return sum(
+    float(math.prod(x.sharding.shard_shape(x.shape))) * x.dtype.itemsize
+    for x in jax.tree.leaves(tree)
+  )

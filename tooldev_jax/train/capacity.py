@@ -14,7 +14,6 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 import numpy as np
 from jax.experimental import topologies
 from jax.sharding import Mesh
@@ -22,6 +21,7 @@ from jax.sharding import Mesh
 from tooldev_jax.errors import UserError
 from tooldev_jax.parallel.chips import peak_flops
 from tooldev_jax.parallel.mesh import MeshConfig, make_mesh
+from tooldev_jax.parallel.sharding import bytes_per_chip
 from tooldev_jax.train.compiled import Collective, Instruction, Program
 
 GIB = 2**30
@@ -219,14 +219,6 @@ def roofline(compiled: Compiled, device_kind: str, passes: int) -> Roofline:
     compute=compiled.flops / peak,
     memory=(passes * given + 2 * compiled.activations) / chip.memory_rate,
     network=moved / chip.link_rate,
-  )
-
-
-def bytes_per_chip(tree: Any) -> float:
-  """Bytes of one chip's part of a tree of ShapeDtypeStruct."""
-  return sum(
-    float(np.prod(x.sharding.shard_shape(x.shape))) * x.dtype.itemsize
-    for x in jax.tree.leaves(tree)
   )
 
 

@@ -26,7 +26,7 @@ from tooldev_jax.errors import UserError
 from tooldev_jax.models.attention import packed_attention
 from tooldev_jax.models.config import DecoderConfig
 from tooldev_jax.models.lora import LoraConfig
-from tooldev_jax.models.parameters import declare
+from tooldev_jax.models.parameters import abstract, declare
 from tooldev_jax.models.transformer import REMAT_POLICIES, Decoder
 from tooldev_jax.parallel.sharding import Partition, ShardingRules
 from tooldev_jax.train.config import TrainConfig
@@ -127,10 +127,10 @@ def make_train_step(
   )
   declared = declare(decoder_config, lora)
   collection = "params" if lora is None else "lora"
-  trained = _like(declared[collection], partition, jnp.float32)
+  trained = abstract(declared[collection], partition, jnp.float32)
   base = {}
   if lora is not None:
-    base = _like(declared["params"], partition, base_dtype)
+    base = abstract(declared["params"], partition, base_dtype)
   optimizer = make_optimizer(
     config, num_steps, logical_axes(declared[collection])
   )
@@ -325,18 +325,6 @@ def _is_box(x: Any) -> bool:
 
 def logical_axes(declared: Any) -> Any:
   return jax.tree.map(lambda x: tuple(x.names), declared, is_leaf=_is_box)
-
-
-def _like(declared: Any, partition: Partition, dtype: Any) -> Any:
-  """Shapes with their places."""
-  return jax.tree.map(
-    lambda box, place: jax.ShapeDtypeStruct(
-      meta.unbox(box).shape, dtype, sharding=place
-    ),
-    declared,
-    partition.shardings(declared),
-    is_leaf=_is_box,
-  )
 
 
 def _state_like(

@@ -1,0 +1,112 @@
+"""Where the base lies while it is sampled from.
+
+Training splits each layer over chips and gathers it when it is used. A step of
+decoding would so move all weights to every chip for one token a lane, so
+sampling has a copy of its own. It is whole but for the tensor axis, which
+splits it over as few chips as let it fit beside the weights in training and
+the sampler's caches; prompts are split over the rest. An adapter is applied
+unmerged: it is what users will load, bit for bit, and one copy of the base
+serves all of them.
+"""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+
+from tooldev_jax.config import RunConfig
+from tooldev_jax.models.config import DecoderConfig
+from tooldev_jax.models.parameters import abstract, declare
+from tooldev_jax.models.transformer import Decoder
+from tooldev_jax.parallel.mesh import MeshConfig, make_mesh
+from tooldev_jax.parallel.sharding import (
+  SAMPLE_RULES,
+  TRAIN_RULES,
+  Partition,
+  bytes_per_chip,
+)
+from tooldev_jax.sample.programs import Programs
+from tooldev_jax.sample.schedule import Planner, Shape
+
+# Of a chip's memory, for weights and caches. The rest is for what programs
+# compute: a fifth of a v5e holds the prefill of 4,096 tokens of an 8B model.
+SHARE = 0.8
+
+
+def sampling_partition(
+  config: RunConfig,
+  model: DecoderConfig,
+  trained: Partition,
+  devices: Sequence[jax.Device],
+  memory: float | None,
+) -> Partition:
+  """The mesh and the rules that a process samples with.
+
+  Args:
+    config: of the run.
+    model: the base's shape.
+    trained: where the weights lie for training.
+    devices: those of this process.
+    memory: bytes of each; None where it is not known, as on a CPU, and taken
+      to be enough.
+
+  Returns:
+    A mesh with the training's tensor axis or a longer one, and SAMPLE_RULES;
+    the training's own mesh and rules where no copy fits.
+  """
+  tensor = trained.mesh.shape["tensor"]
+  split = (model.num_kv_heads, model.intermediate_size, model.vocab_size)
+  for ways in range(tensor, len(devices) + 1, tensor):
+    if any(size % ways for size in (len(devices), *split)):
+      continue
+    partition = Partition(_mesh(trained, devices, ways), SAMPLE_RULES)
+    if memory is None or _needed(config, model, trained, partition) <= (
+      SHARE * memory
+    ):
+      return partition
+  return Partition(_mesh(trained, devices, tensor), TRAIN_RULES)
+
+
+def shares_weights(trained: Partition, partition: Partition) -> bool:
+  """Whether weights lie there as for training, so that no copy is made."""
+  return partition.mesh == trained.mesh and (
+    partition.rules == trained.rules or trained.ways("embed") == 1
+  )
+
+
+def largest_shape(config: RunConfig, shards: int) -> Shape:
+  """The largest thing that is sampled: votes on the longest prompts."""
+  return Planner(config.sampler, shards).shape_for(
+    config.evolve.samples,
+    config.sampler.prompt_buckets[-1],
+    config.evolve.max_call_tokens,
+  )
+
+
+def _mesh(trained: Partition, devices: Sequence[jax.Device], ways: int) -> Mesh:
+  """A mesh of these devices; the training's where it is the same."""
+  mesh = trained.mesh
+  if mesh.size == len(devices) and mesh.shape["tensor"] == ways:
+    return mesh
+  return make_mesh(MeshConfig(tensor=ways), devices)
+
+
+def _needed(
+  config: RunConfig, model: DecoderConfig, trained: Partition, own: Partition
+) -> float:
+  """Bytes a chip of both copies, the adapter and the sampler's caches."""
+  declared = declare(model, config.lora)
+  base = jnp.dtype(config.base.dtype)
+  weights = {
+    "params": abstract(declared["params"], own, base),
+    "lora": abstract(declared["lora"], own, jnp.float32),
+  }
+  compute = jnp.dtype(config.train.compute_dtype)
+  decoder = Decoder(model, config.lora, compute)
+  programs = Programs(decoder, own.mesh, config.sampler)
+  shape = largest_shape(config, programs.shards)
+  kept = [weights, programs.abstract_state(shape, weights)]
+  if not shares_weights(trained, own):
+    kept.append(abstract(declared["params"], trained, base))
+  return bytes_per_chip(kept)

@@ -256,7 +256,7 @@ def _fit_sample(config: Any) -> bool:
     f" × {shape.samples} samples of {shape.tail}, {shape.lanes} at a time;"
     f" {shape.rows} prompts prefilled at once"
   )
-  if partition.rules == TRAIN_RULES:
+  if partition.ways("embed") > 1:
     print("  no copy for sampling fits: layers are gathered for each token")
   else:
     ways = partition.mesh.shape["tensor"]

@@ -34,7 +34,7 @@ from tooldev_jax.models import checkpoint
 from tooldev_jax.models.parameters import abstract, declare, init_adapter
 from tooldev_jax.models.transformer import Decoder
 from tooldev_jax.parallel.mesh import make_mesh
-from tooldev_jax.parallel.sharding import SAMPLE_RULES, TRAIN_RULES, Partition
+from tooldev_jax.parallel.sharding import TRAIN_RULES, Partition
 from tooldev_jax.placement import sampling_partition
 from tooldev_jax.progress import SamplingProgress, Say
 from tooldev_jax.sample.files import sample_to_file
@@ -246,7 +246,7 @@ class Student:
       devices,
       (devices[0].memory_stats() or {}).get("bytes_limit"),
     )
-    if partition.rules != SAMPLE_RULES:
+    if partition.ways("embed") > 1:
       self.say(
         "sampling: weights and caches do not fit beside the weights in"
         " training, so each layer is gathered for each token; more chips or"

@@ -158,7 +158,7 @@ class SamplerRun:
       shapes.add(first)
       if first.tail < self.workload.max_new_tokens:
         done = (0,) * first.tail
-        shapes.add(planner.shape(Unit(request, (0,), 1, done)))
+        shapes.add(planner.shape(Unit(request, (0,), done=done)))
     for shape in sorted(shapes):
       self.sampler.programs.get(shape, {"params": self.params})
 

@@ -181,10 +181,8 @@ def _fit_step(config: Any, mesh: Any, batch: _Batch, policy: str) -> bool:
   lowered = step.run.lower(step.state, step.base, step.batch)
   compiled = capacity.compile_for(lowered, arguments)
   print(f"\n  remat {policy}")
-  if isinstance(compiled, capacity.TooBig):
-    _print_too_big(compiled, mesh, batch)
+  if not _print_verdict(compiled, mesh, batch):
     return False
-  _print_bytes(compiled, mesh)
   tokens = batch.micro_batches * batch.rows * batch.length
   layers = len(decoder_config.layers)
   # Shorter segments lower the ideal alone: the kernel skips none of them.
@@ -209,17 +207,8 @@ def _fit_step(config: Any, mesh: Any, batch: _Batch, policy: str) -> bool:
 
 def _fit_sample(config: Any) -> bool:
   """Compiles prefill and decode of the largest buckets."""
-  import jax.numpy as jnp
-
-  from tooldev_jax.models.parameters import abstract, declare
-  from tooldev_jax.models.transformer import Decoder
   from tooldev_jax.parallel.sharding import TRAIN_RULES, Partition
-  from tooldev_jax.placement import (
-    largest_shape,
-    sampling_partition,
-    shares_weights,
-  )
-  from tooldev_jax.sample.programs import Programs
+  from tooldev_jax.placement import SamplingPlan, sampling_partition
   from tooldev_jax.train import capacity
 
   topology = _TOPOLOGY.value, config.mesh
@@ -231,25 +220,8 @@ def _fit_sample(config: Any) -> bool:
   partition = sampling_partition(
     config, decoder_config, trained, list(own.devices.flat), memory
   )
-  declared = declare(decoder_config, config.lora)
-  dtype = jnp.dtype(config.base.dtype)
-  variables = {
-    "params": abstract(declared["params"], partition, dtype),
-    "lora": abstract(declared["lora"], partition, jnp.float32),
-  }
-  decoder = Decoder(decoder_config, config.lora, jnp.bfloat16)
-  programs = Programs(decoder, partition.mesh, config.sampler)
-  shape = largest_shape(config, programs.shards)
-  kept, running = programs.abstract_state(shape, variables)
-  arguments = [
-    ("base", variables["params"]),
-    ("adapter", variables["lora"]),
-    ("prompts' cache", kept),
-    ("samples' cache", running),
-  ]
-  if not shares_weights(trained, partition):
-    beside = abstract(declared["params"], trained, dtype)
-    arguments.insert(0, ("base in training", beside))
+  plan = SamplingPlan(config, decoder_config, trained, partition)
+  shape = plan.shape
   print(
     f"sample, {_TOPOLOGY.value}: on the {own.size} chips of each process,"
     f" {shape.slots} prompts of {shape.prompt} tokens"
@@ -264,18 +236,11 @@ def _fit_sample(config: Any) -> bool:
   fits = True
   for name, lowered in zip(
     ("prefill", "a chunk of decoding"),
-    programs.lower(shape, variables),
+    plan.programs.lower(shape, plan.variables),
     strict=True,
   ):
-    compiled = capacity.compile_for(lowered, arguments)
     print(f"\n  {name}")
-    if isinstance(compiled, capacity.Compiled) and compiled.total > memory:
-      compiled = capacity.TooBig(compiled.total, memory)
-    if isinstance(compiled, capacity.TooBig):
-      _print_too_big(compiled, own, None)
-      fits = False
-    else:
-      _print_bytes(compiled, own)
+    fits &= _print_verdict(capacity.compile_for(lowered, plan.kept), own)
   return fits
 
 
@@ -301,9 +266,19 @@ def _gib(size: float) -> str:
   return f"{size / 2**30:8.3f} GiB"
 
 
-def _print_bytes(compiled: Any, mesh: Any) -> None:
-  from tooldev_jax.train.capacity import CHIPS
+def _print_verdict(
+  compiled: Any, mesh: Any, batch: _Batch | None = None
+) -> bool:
+  """Whether a program fits beside all that is kept, which is more than the
+  compiler sees."""
+  from tooldev_jax.train.capacity import CHIPS, TooBig
 
+  memory = CHIPS[_kind(mesh)].memory
+  if not isinstance(compiled, TooBig) and compiled.total > memory:
+    compiled = TooBig(compiled.total, memory)
+  if isinstance(compiled, TooBig):
+    _print_too_big(compiled, mesh, batch)
+    return False
   rows = [
     *compiled.arguments,
     ("activations", compiled.activations),
@@ -311,11 +286,11 @@ def _print_bytes(compiled: Any, mesh: Any) -> None:
   ]
   for kind, size in rows:
     print(f"    {kind:<16}{_gib(size)}")
-  memory = CHIPS[_kind(mesh)].memory
   print(
     f"    {'total':<16}{_gib(compiled.total)} of {_gib(memory).strip()} a chip:"
     f" FITS ({compiled.total / memory:.0%})"
   )
+  return True
 
 
 def _print_too_big(verdict: Any, mesh: Any, batch: _Batch | None) -> None:

@@ -27,7 +27,7 @@ from tooldev_jax.parallel.sharding import (
   bytes_per_chip,
 )
 from tooldev_jax.sample.programs import Programs
-from tooldev_jax.sample.schedule import Planner, Shape
+from tooldev_jax.sample.schedule import Planner
 
 # Of a chip's memory, for weights and caches. Programs compute in the rest: 2.5
 # of a v5e's 16 GiB for 8B, 32 prompts of 4,096 tokens and 8 samples of 256.
@@ -61,9 +61,10 @@ def sampling_partition(
     if any(size % ways for size in (len(devices), *split)):
       continue
     partition = Partition(_mesh(trained, devices, ways), SAMPLE_RULES)
-    if memory is None or _needed(config, model, trained, partition) <= (
-      SHARE * memory
-    ):
+    if memory is None:
+      return partition
+    plan = SamplingPlan(config, model, trained, partition)
+    if plan.bytes <= SHARE * memory:
       return partition
   return Partition(_mesh(trained, devices, tensor), TRAIN_RULES)
 
@@ -75,15 +76,6 @@ def shares_weights(trained: Partition, partition: Partition) -> bool:
   )
 
 
-def largest_shape(config: RunConfig, shards: int) -> Shape:
-  """The largest thing that is sampled: votes on the longest prompts."""
-  return Planner(config.sampler, shards).shape_for(
-    config.evolve.samples,
-    config.sampler.prompt_buckets[-1],
-    config.evolve.max_call_tokens,
-  )
-
-
 def _mesh(trained: Partition, devices: Sequence[jax.Device], ways: int) -> Mesh:
   """A mesh of these devices; the training's where it is the same."""
   mesh = trained.mesh
@@ -92,21 +84,53 @@ def _mesh(trained: Partition, devices: Sequence[jax.Device], ways: int) -> Mesh:
   return make_mesh(MeshConfig(tensor=ways), devices)
 
 
-def _needed(
-  config: RunConfig, model: DecoderConfig, trained: Partition, own: Partition
-) -> float:
-  """Bytes a chip of both copies, the adapter and the sampler's caches."""
-  declared = declare(model, config.lora)
-  base = jnp.dtype(config.base.dtype)
-  weights = {
-    "params": abstract(declared["params"], own, base),
-    "lora": abstract(declared["lora"], own, jnp.float32),
-  }
-  compute = jnp.dtype(config.train.compute_dtype)
-  decoder = Decoder(model, config.lora, compute)
-  programs = Programs(decoder, own.mesh, config.sampler)
-  shape = largest_shape(config, programs.shards)
-  kept = [weights, programs.abstract_state(shape, weights)]
-  if not shares_weights(trained, own):
-    kept.append(abstract(declared["params"], trained, base))
-  return bytes_per_chip(kept)
+class SamplingPlan:
+  """The largest thing that is sampled, votes on the longest prompts, unmade.
+
+  Args:
+    config: of the run.
+    model: the base's shape.
+    trained: where the weights lie for training.
+    partition: where they lie for sampling.
+
+  Attributes:
+    programs, shape, variables: what `Programs.lower` wants of it.
+    kept: (kind, tree of ShapeDtypeStruct) of all that stays on the chips.
+  """
+
+  def __init__(
+    self,
+    config: RunConfig,
+    model: DecoderConfig,
+    trained: Partition,
+    partition: Partition,
+  ):
+    declared = declare(model, config.lora)
+    dtype = jnp.dtype(config.base.dtype)
+    self.variables = {
+      "params": abstract(declared["params"], partition, dtype),
+      "lora": abstract(declared["lora"], partition, jnp.float32),
+    }
+    compute = jnp.dtype(config.train.compute_dtype)
+    decoder = Decoder(model, config.lora, compute)
+    self.programs = Programs(decoder, partition.mesh, config.sampler)
+    self.shape = Planner(config.sampler, self.programs.shards).shape_for(
+      config.evolve.samples,
+      config.sampler.prompt_buckets[-1],
+      config.evolve.max_call_tokens,
+    )
+    prompts, samples = self.programs.abstract_state(self.shape, self.variables)
+    self.kept = [
+      ("base", self.variables["params"]),
+      ("adapter", self.variables["lora"]),
+      ("prompts' cache", prompts),
+      ("samples' cache", samples),
+    ]
+    if not shares_weights(trained, partition):
+      beside = abstract(declared["params"], trained, dtype)
+      self.kept.insert(0, ("base in training", beside))
+
+  @property
+  def bytes(self) -> float:
+    """Of one chip, for all that is kept."""
+    return sum(bytes_per_chip(tree) for _, tree in self.kept)

@@ -236,9 +236,7 @@ class Student:
   @functools.cached_property
   def _sampling(self) -> Partition:
     """Where weights lie for sampling, on this process's own devices."""
-    devices = jax.local_devices()
-    if jax.process_count() == 1:
-      devices = list(self.mesh.devices.flat)
+    devices = self.mesh.local_devices
     partition = sampling_partition(
       self.config,
       self.shape,

@@ -2,7 +2,7 @@
 
 import math
 
-from tooldev_jax.train.compiled import Program
+from tooldev_jax.train.compiled import Instruction, Program
 
 
 def check_that_logits_alone_move(text: str, vocab: int) -> None:
@@ -17,8 +17,7 @@ def check_that_logits_alone_move(text: str, vocab: int) -> None:
   """
   found = [
     (x.collective, x.shapes, x.attribute(r'op_name="([^"]*)"') or "")
-    for x in Program(text).instructions()
-    if x.collective is not None
+    for x in _collectives(text)
   ]
   (logits,) = (x for x in found if "shard_map" in x[2])
   kind, shapes, _ = logits
@@ -30,3 +29,14 @@ def check_that_logits_alone_move(text: str, vocab: int) -> None:
   gathered = [where for kind, _, where in others if kind != "all-reduce"]
   in_steps = [where for where in gathered if "while/body" in where]
   assert all(x.endswith("/sharding_constraint") for x in in_steps), found
+
+
+def largest_message(text: str) -> int:
+  """The numbers in the largest message of a program."""
+  return max(
+    math.prod(sizes) for x in _collectives(text) for _, sizes in x.shapes
+  )
+
+
+def _collectives(text: str) -> list[Instruction]:
+  return [x for x in Program(text).instructions() if x.collective is not None]

@@ -3,15 +3,13 @@
 import dataclasses
 import functools
 import json
-import os
-import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests.multihost.worker import run_processes
 from tooldev_jax.models import lora, parameters
 from tooldev_jax.models.attention import packed_attention
 from tooldev_jax.models.config import DecoderConfig
@@ -296,44 +294,14 @@ def test_the_tail_is_updated_in_place(llama):
   assert prefill.alias_size_in_bytes >= nbytes(compiled.prompt)
 
 
-ON_A_MESH = """
-import dataclasses, json, sys
-import jax, numpy as np
-from tests.sample import test_sampler as t
-from tests.sample.exchanges import check_that_logits_alone_move
-from tooldev_jax.parallel.mesh import MeshConfig, make_mesh
-from tooldev_jax.sample.sampler import Sampler
-assert jax.device_count() == 8
-mesh = make_mesh(MeshConfig(data=2, fsdp=2, tensor=2))
-decoder = t.decoder_of("llama")
-config = dataclasses.replace(t.CONFIG, max_lanes=2)
-sampler = Sampler(decoder, None, mesh, config)
-prompts, settings = t.workload(n=3)
-outputs = sampler.generate(t.weights_of(decoder), prompts, settings)
-for compiled in sampler.programs._compiled.values():
-  for program in (compiled.prefill, compiled.decode):
-    check_that_logits_alone_move(program.as_text(), decoder.config.vocab_size)
-print(json.dumps([output.to_json() for output in outputs]))
-"""
-
-
 def test_eight_devices_and_turns_change_only_near_ties(llama):
   sampler, params = llama
   prompts, settings = workload(n=3)
   here = sampler.generate(params, prompts, settings)
-  result = subprocess.run(
-    [sys.executable, "-c", ON_A_MESH],
-    env=os.environ
-    | {
-      "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
-      "JAX_PLATFORMS": "cpu",
-    },
-    capture_output=True,
-    text=True,
-    check=False,
+  ((line,),) = run_processes(
+    "tests.sample.mesh_worker", {}, devices=8, processes=1
   )
-  assert result.returncode == 0, result.stderr[-3000:]
-  there = [type(here[0]).from_json(row) for row in json.loads(result.stdout)]
+  there = [type(here[0]).from_json(row) for row in json.loads(line)["outputs"]]
   same_but_for_near_ties(
     sampler.decoder, {"params": params}, prompts, settings, here, there
   )

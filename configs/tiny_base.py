@@ -71,7 +71,7 @@ def get_config() -> ConfigDict:
     {
       "seed": 0,
       # The shipped one: training it anew, with "", gives another one each
-      # time, as `data.toy.tokenizer.train_tokenizer` says.
+      # time, as `toy.tokenizer.train_tokenizer` says.
       "tokenizer": "tooldev_jax/assets/tiny_base",
       "vocab_size": 4096,
       # A Llama: 4 layers of width 128.

@@ -183,6 +183,7 @@ def _fit_step(config: Any, mesh: Any, batch: _Batch, policy: str) -> bool:
   print(f"\n  remat {policy}")
   if not _print_verdict(compiled, mesh, batch):
     return False
+  assert isinstance(compiled, capacity.Compiled)
   tokens = batch.micro_batches * batch.rows * batch.length
   layers = len(decoder_config.layers)
   # Shorter segments lower the ideal alone: the kernel skips none of them.
@@ -248,13 +249,13 @@ _PROGRAMS = {"train": _fit_train, "sample": _fit_sample}
 
 
 def _decoder_config(config: Any) -> Any:
-  from tooldev_jax import storage
+  from tooldev_jax import io
   from tooldev_jax.models.checkpoint import read_config, resolve_folder
   from tooldev_jax.models.config import DecoderConfig
 
   if _MODEL_CONFIG.value:
     path = epath.Path(_MODEL_CONFIG.value)
-    return DecoderConfig.from_hf(storage.read_json(path), str(path))
+    return DecoderConfig.from_hf(io.read_json(path), str(path))
   return read_config(resolve_folder(config.base.path))
 
 

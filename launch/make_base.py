@@ -8,7 +8,8 @@ from absl import app, flags, logging
 from ml_collections import config_flags
 
 from launch import errors
-from tooldev_jax import config, pretrain, storage
+from tooldev_jax import config, io
+from tooldev_jax.toy import base
 
 _CONFIG = config_flags.DEFINE_config_file("config", None, "What to train.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
@@ -17,8 +18,8 @@ _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.")
 def main(_) -> None:
   logging.set_verbosity(logging.INFO)
   with errors.shown_plainly():
-    settings = config.from_config_dict(pretrain.PretrainConfig, _CONFIG.value)
-    folder = pretrain.make_base(settings, storage.absolute(_WORKDIR.value))
+    settings = config.from_config_dict(base.PretrainConfig, _CONFIG.value)
+    folder = base.make_base(settings, io.absolute(_WORKDIR.value))
   logging.info("The base is in %s", folder)
 
 

@@ -30,12 +30,12 @@ def merge(base: str, adapter: str, out: str) -> str:
     UserError: no such base or adapter, or one that was made for another
       base, or `out` is the base itself.
   """
-  from tooldev_jax import storage
+  from tooldev_jax import io
   from tooldev_jax.errors import UserError
   from tooldev_jax.models import checkpoint, export, peft
 
   folder = checkpoint.resolve_folder(base)
-  if storage.absolute(out) == storage.absolute(folder):
+  if io.absolute(out) == io.absolute(folder):
     raise UserError(f"--out={out} is the base itself; give another folder")
   loaded = checkpoint.load_model(folder)
   lora, factors = peft.load_adapter(adapter, loaded.config, loaded.fingerprint)

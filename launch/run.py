@@ -36,7 +36,7 @@ def main(_) -> None:
   # JAX and its friends take seconds to import: not for --help.
   from launch import compiled
   from tooldev_jax import config as configs
-  from tooldev_jax import finish, pipeline, storage
+  from tooldev_jax import finish, io, pipeline
   from tooldev_jax.parallel import processes
 
   with errors.shown_plainly():
@@ -48,7 +48,7 @@ def main(_) -> None:
       processes.initialize(
         _COORDINATOR.value, _PROCESS_COUNT.value, _PROCESS_INDEX.value
       )
-    workdir = storage.absolute(_WORKDIR.value)
+    workdir = io.absolute(_WORKDIR.value)
     lead = processes.is_lead()
     compiled.keep_in(workdir, lead)
     # At once, also where the output is a file.

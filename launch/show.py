@@ -60,29 +60,29 @@ def config_of(fields: Any, workdir: str | None) -> Any:
     UserError: neither is given, the config is wrong, or there is no run.
   """
   from tooldev_jax import config as configs
-  from tooldev_jax import records, storage
+  from tooldev_jax import io, records
   from tooldev_jax.errors import UserError
 
   if fields is not None:
     return configs.from_config_dict(configs.RunConfig, fields)
   if workdir is None:
     raise UserError("give --config, or --workdir with a run in it")
-  file = storage.absolute(workdir) / "config.json"
+  file = io.absolute(workdir) / "config.json"
   if not file.exists():
     raise UserError(f"{workdir}: no run is in this folder; give --config")
-  return records.from_json(configs.RunConfig, storage.read_json(file), "config")
+  return records.from_json(configs.RunConfig, io.read_json(file), "config")
 
 
 def main(_) -> None:
   logging.set_verbosity(logging.WARNING)
   import rich.console
 
-  from tooldev_jax import storage
+  from tooldev_jax import io
   from tooldev_jax.data import show
 
   with errors.shown_plainly(), tempfile.TemporaryDirectory() as scratch:
     config = config_of(_CONFIG.value, _WORKDIR.value)
-    workdir = storage.absolute(_WORKDIR.value or scratch)
+    workdir = io.absolute(_WORKDIR.value or scratch)
     data, chat = of_stage(config, workdir, _STAGE.value)
     show.show(rich.console.Console(), data, chat, _COUNT.value)
 

@@ -7,7 +7,7 @@ import pytest
 
 from tooldev_jax import config as configs
 from tooldev_jax.errors import UserError
-from tooldev_jax.pretrain import PretrainConfig
+from tooldev_jax.toy.base import PretrainConfig
 
 _FOLDER = pathlib.Path(__file__).parents[1] / "configs"
 _RUNS = sorted(

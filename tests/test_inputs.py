@@ -8,10 +8,10 @@ from etils import epath
 
 from configs import default
 from tooldev_jax import config as configs
-from tooldev_jax import inputs, storage
+from tooldev_jax import inputs, io
 from tooldev_jax.data.sources import records
 from tooldev_jax.errors import UserError
-from tooldev_jax.tools.vocabulary import Call, Example, Message, Tool
+from tooldev_jax.toolcall.vocabulary import Call, Example, Message, Tool
 
 _TOOL = Tool("find_flights", "Finds.", {"type": "object", "properties": {}})
 _TEXTS = (
@@ -104,7 +104,7 @@ def test_training_data_loses_what_evaluation_asks(run, tmp_path):
     ),
     ("queries: left out, evaluation has them", 2, 4, why),
   ]
-  report = storage.read_json(tmp_path / "run" / inputs.DECONTAMINATION_FILE)
+  report = io.read_json(tmp_path / "run" / inputs.DECONTAMINATION_FILE)
   assert report["evaluation"] == {"development": 1, "test": 1}
   assert report["examples"]["removed"] == 2
   assert report["queries"]["hits"][0] == {
@@ -136,8 +136,8 @@ def test_bfcl_is_an_evaluation_set_too(run, tmp_path):
   }
   answer = {"id": "simple_python_0", "ground_truth": [{_TOOL.name: {}}]}
   name = "BFCL_v4_simple_python.json"
-  storage.write_text(folder / name, json.dumps(question))
-  storage.write_text(folder / "possible_answer" / name, json.dumps(answer))
+  io.write_text(folder / name, json.dumps(question))
+  io.write_text(folder / "possible_answer" / name, json.dumps(answer))
   taken = Example("taken", (Message("user", _TEXTS[0]),), (_TOOL,))
   rows = [*_rows("examples"), taken]
   assert len(run(examples=rows).examples) == 4

@@ -8,10 +8,10 @@ import pytest
 from etils import epath
 
 from tests import pipeline_run
-from tooldev_jax import inputs, measure, pipeline, storage
+from tooldev_jax import inputs, io, measure, pipeline
 from tooldev_jax.errors import UserError
 from tooldev_jax.evaluate import bfcl, bfcl_checker
-from tooldev_jax.tools.vocabulary import Example
+from tooldev_jax.toolcall.vocabulary import Example
 
 
 @pytest.fixture(scope="module")
@@ -63,14 +63,12 @@ def test_a_run_tells_its_budget_its_speed_and_what_it_trains(finished, told):
 
 def test_the_ledger_has_one_row_a_query_with_its_fate(finished):
   folder = finished.workdir / "round_1"
-  ledger = storage.read_jsonl(folder / "ledger.jsonl")
-  queries = storage.read_jsonl(finished.workdir / "data" / "queries.jsonl")
+  ledger = io.read_jsonl(folder / "ledger.jsonl")
+  queries = io.read_jsonl(finished.workdir / "data" / "queries.jsonl")
   assert [row["id"] for row in ledger] == [row["id"] for row in queries]
-  counts = storage.read_json(folder / "counts.json")
+  counts = io.read_json(folder / "counts.json")
   assert sum(counts["fates"].values()) == len(ledger)
-  kept = [
-    Example.from_json(r) for r in storage.read_jsonl(folder / "kept.jsonl")
-  ]
+  kept = [Example.from_json(r) for r in io.read_jsonl(folder / "kept.jsonl")]
   assert [e.id for e in kept] == [
     r["id"] for r in ledger if r["fate"] == "kept"
   ]
@@ -172,7 +170,7 @@ def test_all_processes_choose_their_stages_before_one_is_marked(
     """Behind it another process has been quicker."""
     barriers.append(name)
     if name == "stages chosen":
-      storage.write_json(tmp_path / "done" / "adapt.json", {"stage": "adapt"})
+      io.write_json(tmp_path / "done" / "adapt.json", {"stage": "adapt"})
 
   monkeypatch.setattr(pipeline.processes, "barrier", barrier)
   run.run(["adapt"])

@@ -10,7 +10,7 @@ import pytest
 from etils import epath
 
 from tests import pipeline_run
-from tooldev_jax import storage
+from tooldev_jax import io
 
 
 class _Crash(BaseException):
@@ -25,7 +25,7 @@ def _compiled_once(tmp_path_factory):
   jax.config.update("jax_compilation_cache_dir", str(cache))
   jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
   yield
-  storage.observe_crash_points(None)
+  io.observe_crash_points(None)
   jax.config.update("jax_compilation_cache_dir", before)
 
 
@@ -59,7 +59,7 @@ def test_a_crash_at_every_write_flush_and_rename_changes_no_byte(tmp_path):
 
   broken = epath.Path(tmp_path / "broken")
   crash = _CrashOnce()
-  storage.observe_crash_points(crash)
+  io.observe_crash_points(crash)
   for _ in range(2000):
     crash.restart()
     try:

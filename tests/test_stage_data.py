@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from launch import show
 from tests import pipeline_run
-from tooldev_jax import inputs, measure, records, stage_data, storage
+from tooldev_jax import inputs, io, measure, records, stage_data
 from tooldev_jax.data import encoding, tokenizer
 from tooldev_jax.errors import UserError
 from tooldev_jax.evolve import round as evolved
@@ -148,7 +148,7 @@ def test_the_viewer_takes_the_config_of_a_run(tmp_path):
     show.config_of(None, None)
   with pytest.raises(UserError, match="no run is in this folder"):
     show.config_of(None, str(tmp_path))
-  storage.write_json(tmp_path / "config.json", records.to_json(config))
+  io.write_json(tmp_path / "config.json", records.to_json(config))
   assert show.config_of(None, str(tmp_path)) == config
   fields = ConfigDict(records.to_json(dataclasses.replace(config, seed=7)))
   assert show.config_of(fields, str(tmp_path)).seed == 7

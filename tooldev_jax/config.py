@@ -14,13 +14,13 @@ from ml_collections import ConfigDict
 from tooldev_jax import records
 from tooldev_jax.data.decontaminate import DecontaminateConfig
 from tooldev_jax.data.encoding import EncodeOptions
-from tooldev_jax.data.toy.records import ToyConfig
 from tooldev_jax.data.views import ViewOptions
 from tooldev_jax.errors import UserError
 from tooldev_jax.evolve.config import EvolveConfig
 from tooldev_jax.models.lora import LoraConfig
 from tooldev_jax.parallel.mesh import MeshConfig
 from tooldev_jax.sample.params import SamplerConfig
+from tooldev_jax.toy.records import ToyConfig
 from tooldev_jax.train.config import TrainConfig
 
 STAGES = ("adapt", "decompose", "evolve", "evaluate", "export")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import jax
 from etils import epath
 
-from tooldev_jax import inputs, measure, storage
+from tooldev_jax import inputs, io, measure
 from tooldev_jax.evaluate import labels, report, terminal
 from tooldev_jax.evaluate.summary import (
   RoundSummary,
@@ -27,7 +27,7 @@ from tooldev_jax.evolve.round import is_made, read_round
 from tooldev_jax.models import peft
 from tooldev_jax.parallel import processes
 from tooldev_jax.student import BASE
-from tooldev_jax.tools.vocabulary import Example
+from tooldev_jax.toolcall.vocabulary import Example
 
 if TYPE_CHECKING:
   from tooldev_jax.pipeline import Run, State
@@ -112,7 +112,7 @@ def _next_step(run: "Run") -> str:
   )
 
 
-def _as_seen(path: storage.PathLike) -> str:
+def _as_seen(path: io.PathLike) -> str:
   """A path as it is typed here: short where it is below this folder."""
   seen = os.path.relpath(path)
   return str(path) if "://" in str(path) or seen.startswith("..") else seen
@@ -122,7 +122,7 @@ def _with_training(
   scored: StageSummary, state: "State", folder: epath.Path
 ) -> StageSummary:
   file = folder / "result" / "losses.json"
-  losses = storage.read_json(file) if file.exists() else []
+  losses = io.read_json(file) if file.exists() else []
   return dataclasses.replace(
     scored,
     note=state.verdict,

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from etils import epath
 
-from tooldev_jax import records, storage
+from tooldev_jax import io, records
 from tooldev_jax.config import RunConfig, SourceConfig
 from tooldev_jax.data.decontaminate import (
   TOOL_NAME,
@@ -18,12 +18,12 @@ from tooldev_jax.data.decontaminate import (
   decontaminate_all,
 )
 from tooldev_jax.data.sources import read_examples
-from tooldev_jax.data.toy.records import write_world
 from tooldev_jax.errors import UserError
 from tooldev_jax.evaluate import bfcl
 from tooldev_jax.evaluate.summary import Notice
-from tooldev_jax.tools.formats import RenderError, get_format
-from tooldev_jax.tools.vocabulary import Example
+from tooldev_jax.toolcall.formats import RenderError, get_format
+from tooldev_jax.toolcall.vocabulary import Example
+from tooldev_jax.toy.records import write_world
 
 TRAINING = ("documents", "examples", "queries")
 EVALUATION = ("development", "test")
@@ -207,8 +207,8 @@ def _decontaminated(
   }
   file = workdir / DECONTAMINATION_FILE
   # Inputs are read at every start, and by every process.
-  if not file.exists() or storage.read_json(file) != report:
-    storage.write_json(file, report)
+  if not file.exists() or io.read_json(file) != report:
+    io.write_json(file, report)
   return {role: result.kept for role, result in found.items()}
 
 

@@ -11,8 +11,8 @@ from tooldev_jax import config as configs
 from tooldev_jax.evaluate import bfcl, metrics, outputs, tool_making
 from tooldev_jax.evaluate.summary import Notice, ShownSample, StageSummary
 from tooldev_jax.student import Adapter, Answering
-from tooldev_jax.tools.formats import get_format
-from tooldev_jax.tools.vocabulary import Example
+from tooldev_jax.toolcall.formats import get_format
+from tooldev_jax.toolcall.vocabulary import Example
 
 if TYPE_CHECKING:
   from tooldev_jax.pipeline import Run

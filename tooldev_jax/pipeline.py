@@ -23,7 +23,7 @@ from typing import Any, TypeVar
 import jax
 from etils import epath
 
-from tooldev_jax import finish, measure, progress, records, storage
+from tooldev_jax import finish, io, measure, progress, records
 from tooldev_jax import inputs as inputs_
 from tooldev_jax.config import STAGES, RunConfig, differences
 from tooldev_jax.data.encoding import EncodedSet
@@ -41,7 +41,7 @@ from tooldev_jax.measure import Development
 from tooldev_jax.parallel import processes
 from tooldev_jax.stage_data import StageData, settings_of, why_none
 from tooldev_jax.student import BASE, Adapter, Student, asking, seed_of
-from tooldev_jax.tools.formats import get_format
+from tooldev_jax.toolcall.formats import get_format
 
 T = TypeVar("T")
 
@@ -299,7 +299,7 @@ class Run:
   def states(self) -> list[State]:
     """All states that are complete, in the order they were made."""
     return [
-      records.from_json(State, storage.read_json(file), str(file))
+      records.from_json(State, io.read_json(file), str(file))
       for name in self._state_names()
       if (file := self._state_file(name)).exists()
     ]
@@ -337,7 +337,7 @@ class Run:
   def _publish(self, path: epath.Path, value: Any) -> None:
     """Writes JSON once; afterwards every process finds it."""
     if processes.is_lead():
-      storage.write_json(path, value)
+      io.write_json(path, value)
     processes.barrier(f"{path.name} written")
 
   def _claim(self) -> None:
@@ -345,9 +345,9 @@ class Run:
     file = self.workdir / "config.json"
     mine = records.to_json(self.config)
     if processes.is_lead() and not file.exists():
-      storage.write_json(file, mine)
+      io.write_json(file, mine)
     processes.barrier("config written")
-    changed = differences(storage.read_json(file), mine)
+    changed = differences(io.read_json(file), mine)
     if changed:
       raise UserError(
         f"{self.workdir} holds a run with another config. Use another"

@@ -11,7 +11,7 @@ from typing import Any
 
 from etils import epath
 
-from tooldev_jax import records, storage
+from tooldev_jax import io, records
 from tooldev_jax.config import RunConfig, StageConfig
 from tooldev_jax.evaluate.summary import Clock
 from tooldev_jax.sample.params import RequestOutput
@@ -137,7 +137,7 @@ class RunClock:
   def __post_init__(self) -> None:
     kept: dict[str, Any] = {}
     if self.file.exists():
-      kept = storage.read_json(self.file)
+      kept = io.read_json(self.file)
     self._started = kept.get("started", _now())
     self.seconds = kept.get("seconds", {})
 
@@ -151,7 +151,7 @@ class RunClock:
       told = self.told()
       self.seconds, self._part = dict(told.seconds), ""
       if self.keeps:
-        storage.write_json(self.file, records.to_json(told))
+        io.write_json(self.file, records.to_json(told))
 
   def told(self) -> Clock:
     """The record of the run so far, with the part that is going on."""

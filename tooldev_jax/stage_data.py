@@ -15,7 +15,7 @@ from tooldev_jax.data.loader import LoaderConfig, TrainData
 from tooldev_jax.errors import UserError
 from tooldev_jax.evolve.round import is_made, read_round
 from tooldev_jax.inputs import Inputs
-from tooldev_jax.tools.vocabulary import Example
+from tooldev_jax.toolcall.vocabulary import Example
 
 TOO_MANY_TARGETS = "more trained tokens than max_targets"
 

@@ -41,7 +41,7 @@ from tooldev_jax.sample.files import sample_to_file
 from tooldev_jax.sample.params import RequestOutput, SamplingParams
 from tooldev_jax.sample.sampler import Sampler
 from tooldev_jax.stage_data import plan
-from tooldev_jax.tools.vocabulary import Example
+from tooldev_jax.toolcall.vocabulary import Example
 from tooldev_jax.train.loop import FitResult, fit
 from tooldev_jax.train.result import read_trained
 from tooldev_jax.train.step import batch_shards, check_mesh

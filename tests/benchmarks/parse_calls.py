@@ -14,12 +14,12 @@ import time
 from collections.abc import Callable
 
 from tests.benchmarks import data_machine
-from tests.tools.fuzz_parsers import slowest
-from tests.tools.hostile_texts import hostile_texts
-from tooldev_jax.tools.canonical import canonical_key
-from tooldev_jax.tools.checks import check_call, check_grounded
-from tooldev_jax.tools.formats import CALL_FORMATS
-from tooldev_jax.tools.vocabulary import Call, Tool
+from tests.toolcall.fuzz_parsers import slowest
+from tests.toolcall.hostile_texts import hostile_texts
+from tooldev_jax.toolcall.canonical import canonical_key
+from tooldev_jax.toolcall.checks import check_call, check_grounded
+from tooldev_jax.toolcall.formats import CALL_FORMATS
+from tooldev_jax.toolcall.vocabulary import Call, Tool
 
 _QUERY = "Book a room for 2 in Nice from 1 May 2025, up to 99.50, with a crib."
 _CALLS = (

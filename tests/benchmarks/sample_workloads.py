@@ -32,7 +32,7 @@ import numpy as np
 from absl import app, flags
 
 from tests.benchmarks.sample_lockstep import make_lockstep, run_lockstep
-from tooldev_jax import storage
+from tooldev_jax import io
 from tooldev_jax.models.checkpoint import save_model
 from tooldev_jax.models.config import DecoderConfig
 from tooldev_jax.models.parameters import init_params
@@ -382,7 +382,7 @@ def main(_) -> None:
   if _GROW.value:
     report["growth"] = grow(sampler, workload, prompts)
   if _OUT.value:
-    storage.write_json(_OUT.value, report)
+    io.write_json(_OUT.value, report)
   print(json.dumps(report, indent=2))
 
 

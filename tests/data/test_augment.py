@@ -2,8 +2,8 @@ import dataclasses
 
 from tests.data.test_encoding import _TALK
 from tooldev_jax.data import augment, instructions
-from tooldev_jax.tools import checks
-from tooldev_jax.tools.vocabulary import Call, Example, Message, Tool
+from tooldev_jax.toolcall import checks
+from tooldev_jax.toolcall.vocabulary import Call, Example, Message, Tool
 
 _EXAMPLE = dataclasses.replace(
   _TALK,

@@ -6,7 +6,7 @@ from tests.data import real
 from tooldev_jax import errors
 from tooldev_jax.data import decontaminate as dc
 from tooldev_jax.data import sources
-from tooldev_jax.tools.vocabulary import Call, Example, Message, Tool
+from tooldev_jax.toolcall.vocabulary import Call, Example, Message, Tool
 
 
 def _example(name, text, tool="some_tool", call=True, turns=()):

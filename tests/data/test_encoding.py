@@ -10,8 +10,8 @@ import tokenizers
 from tests.data import families, test_tokenizer
 from tooldev_jax import errors
 from tooldev_jax.data import encoding, tokenizer, views
-from tooldev_jax.tools import formats
-from tooldev_jax.tools.vocabulary import Call, Example, Message, Tool
+from tooldev_jax.toolcall import formats
+from tooldev_jax.toolcall.vocabulary import Call, Example, Message, Tool
 
 
 def _tool(name, parameter="city"):

@@ -5,7 +5,7 @@ import pytest
 
 from tests.data.test_encoding import _EXAMPLE, _TALK
 from tooldev_jax.data import encoding, loader, prepare, views
-from tooldev_jax.tools.vocabulary import Example, Message
+from tooldev_jax.toolcall.vocabulary import Example, Message
 
 
 @pytest.fixture

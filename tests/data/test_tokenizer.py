@@ -8,7 +8,7 @@ import tokenizers
 
 from tests.data import families
 from tooldev_jax.data import control, template, tokenizer
-from tooldev_jax.tools.vocabulary import Call, Message, Tool
+from tooldev_jax.toolcall.vocabulary import Call, Message, Tool
 
 _TOOL = Tool(
   "get_weather",

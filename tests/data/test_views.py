@@ -8,8 +8,8 @@ import pytest
 
 from tooldev_jax import errors
 from tooldev_jax.data import instructions, toolparse, views
-from tooldev_jax.tools import formats
-from tooldev_jax.tools.vocabulary import Call, Example, Message, Tool
+from tooldev_jax.toolcall import formats
+from tooldev_jax.toolcall.vocabulary import Call, Example, Message, Tool
 
 
 def _tool(name, **properties):

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from tests.evaluate.worlds import one_of_each
 from tooldev_jax.evaluate import labels, metrics, tool_making
 from tooldev_jax.evaluate.outputs import OutputRecord
-from tooldev_jax.tools import formats
-from tooldev_jax.tools.vocabulary import Call, Tool
+from tooldev_jax.toolcall import formats
+from tooldev_jax.toolcall.vocabulary import Call, Tool
 
 EXAMPLES = one_of_each()
 PIECES = st.sampled_from(

@@ -6,7 +6,7 @@ from tests.evaluate.worlds import BOOK, WEATHER, make_example, make_tool
 from tooldev_jax import errors
 from tooldev_jax.evaluate import labels
 from tooldev_jax.evaluate.labels import Label
-from tooldev_jax.tools.vocabulary import Call
+from tooldev_jax.toolcall.vocabulary import Call
 
 FORECAST = make_tool("forecast", ["place"], place="string", horizon="string")
 

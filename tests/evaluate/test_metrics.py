@@ -6,8 +6,8 @@ from tests.evaluate.worlds import BOOK, WEATHER, make_example, one_of_each
 from tooldev_jax import errors
 from tooldev_jax.evaluate import metrics
 from tooldev_jax.evaluate.outputs import OutputRecord, RecordedOutputs
-from tooldev_jax.tools import formats
-from tooldev_jax.tools.vocabulary import Call
+from tooldev_jax.toolcall import formats
+from tooldev_jax.toolcall.vocabulary import Call
 
 OSLO = Call("get_weather", {"city": "Oslo"})
 ROME = Call("get_weather", {"city": "Rome", "days": 3})

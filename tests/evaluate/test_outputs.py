@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.evaluate.fake_run import fake_summary
 from tests.evaluate.worlds import make_example
-from tooldev_jax import errors, records, storage
+from tooldev_jax import errors, io, records
 from tooldev_jax.evaluate import outputs, summary
 from tooldev_jax.evaluate.outputs import OutputRecord
 
@@ -27,7 +27,7 @@ from tooldev_jax.evaluate.outputs import OutputRecord
   )
 )
 def test_outputs_survive_json(made):
-  rows = [json.loads(storage.dumps(records.to_json(row))) for row in made]
+  rows = [json.loads(io.dumps(records.to_json(row))) for row in made]
   assert [records.from_json(OutputRecord, row) for row in rows] == made
 
 
@@ -105,7 +105,7 @@ def test_pair_refuses_what_does_not_belong():
 
 def test_a_summary_survives_json():
   made = fake_summary()
-  text = storage.dumps(records.to_json(made))
+  text = io.dumps(records.to_json(made))
   assert records.from_json(summary.RunSummary, json.loads(text)) == made
 
 

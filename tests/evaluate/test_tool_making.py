@@ -15,8 +15,8 @@ from tests.evaluate.worlds import (
 )
 from tooldev_jax.evaluate import matching, tool_making
 from tooldev_jax.evaluate.outputs import OutputRecord, RecordedOutputs
-from tooldev_jax.tools import formats
-from tooldev_jax.tools.vocabulary import Call
+from tooldev_jax.toolcall import formats
+from tooldev_jax.toolcall.vocabulary import Call
 
 OSLO = Call("get_weather", {"city": "Oslo"})
 TABLE = Call("book_table", {"place": "Noma", "guests": 4})

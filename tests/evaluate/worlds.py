@@ -1,6 +1,6 @@
 """Small examples that the tests of this room share."""
 
-from tooldev_jax.tools.vocabulary import Call, Example, Message, Tool
+from tooldev_jax.toolcall.vocabulary import Call, Example, Message, Tool
 
 
 def make_tool(name, required=(), **properties):

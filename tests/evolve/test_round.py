@@ -15,8 +15,8 @@ from tooldev_jax.evolve.round import (
   read_round,
   write_round,
 )
-from tooldev_jax.tools.formats import get_format
-from tooldev_jax.tools.vocabulary import Call, Example, Message
+from tooldev_jax.toolcall.formats import get_format
+from tooldev_jax.toolcall.vocabulary import Call, Example, Message
 
 QUERY = "What is the weather in Oslo on Friday?"
 GOOD = '[weather(city="Oslo")]'

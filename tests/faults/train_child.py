@@ -22,7 +22,7 @@ def watching(folder: str, act: Callable[[str], None]) -> Iterator[None]:
   """Calls `act(what)` just before each change that Python makes in `folder`.
 
   Changes are what the interpreter audits: files opened to be written, folders
-  made, renamed and removed; and the crash points of `tooldev_jax.storage`,
+  made, renamed and removed; and the crash points of `tooldev_jax.io`,
   which lie after a write and before the next as well.
   """
   from tooldev_jax import storage

@@ -15,7 +15,7 @@ from tooldev_jax.parallel.mesh import make_mesh
 from tooldev_jax.parallel.sharding import TRAIN_RULES, Partition
 from tooldev_jax.sample.params import SamplingParams
 from tooldev_jax.student import Adapter, Student
-from tooldev_jax.tools.vocabulary import Example, Message
+from tooldev_jax.toolcall.vocabulary import Example, Message
 
 
 def run_config(**mesh):

@@ -6,7 +6,7 @@ from etils import epath
 
 from tests import pipeline_run
 from tests.multihost import pipeline_worker, worker
-from tooldev_jax import storage
+from tooldev_jax import io
 
 
 def test_two_processes_make_one_run_and_the_first_writes_it(tmp_path):
@@ -33,13 +33,13 @@ def test_two_processes_make_one_run_and_the_first_writes_it(tmp_path):
   for name in ("report.html", "summary.json", "done/export.json"):
     assert (workdir / name).exists(), name
   assert not list(workdir.glob("*/*.log")), "a log was left behind"
-  queries = storage.read_jsonl(workdir / "data" / "queries.jsonl")
-  ledger = storage.read_jsonl(workdir / "round_1" / "ledger.jsonl")
+  queries = io.read_jsonl(workdir / "data" / "queries.jsonl")
+  ledger = io.read_jsonl(workdir / "round_1" / "ledger.jsonl")
   assert [row["id"] for row in ledger] == [row["id"] for row in queries]
-  answers = storage.read_jsonl(workdir / "base" / "test_invocation.jsonl")
+  answers = io.read_jsonl(workdir / "base" / "test_invocation.jsonl")
   assert [row["index"] for row in answers[1:]] == [0, 1, 2, 3]
   # Another start, by one process, finds all of it complete.
-  config = storage.read_json(workdir / "config.json")
+  config = io.read_json(workdir / "config.json")
   said = []
   again = pipeline_run.start(
     pipeline_run.small_config(**pipeline_worker.CHANGES), workdir

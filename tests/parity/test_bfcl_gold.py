@@ -18,10 +18,10 @@ from etils import epath
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.tools.json_values import JSON
-from tooldev_jax.tools.checks import check_call, check_grounded
-from tooldev_jax.tools.formats import CALL_FORMATS, Turn, get_format
-from tooldev_jax.tools.vocabulary import Call, Tool
+from tests.toolcall.json_values import JSON
+from tooldev_jax.toolcall.checks import check_call, check_grounded
+from tooldev_jax.toolcall.formats import CALL_FORMATS, Turn, get_format
+from tooldev_jax.toolcall.vocabulary import Call, Tool
 
 # On a busy machine neither a slow example nor a slow draw is a failure.
 STEADY = settings(

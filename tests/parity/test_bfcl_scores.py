@@ -17,7 +17,7 @@ import pytest
 
 from tooldev_jax.evaluate import bfcl, bfcl_checker, metrics
 from tooldev_jax.evaluate.outputs import OutputRecord, RecordedOutputs
-from tooldev_jax.tools import formats
+from tooldev_jax.toolcall import formats
 
 pytest.importorskip("bfcl_eval", reason="needs bfcl-eval")
 pytestmark = pytest.mark.parity

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tests.sample import hashing
-from tooldev_jax import storage
+from tooldev_jax import io
 from tooldev_jax.errors import UserError
 from tooldev_jax.parallel.mesh import MeshConfig, make_mesh
 from tooldev_jax.sample.files import sample_to_file
@@ -299,7 +299,7 @@ def test_a_killed_run_resumes_to_the_same_bytes(sampler, tmp_path):
   check(outputs, prompts, settings)
 
   points = itertools.count()
-  storage.observe_crash_points(lambda _: next(points))
+  io.observe_crash_points(lambda _: next(points))
   sample_to_file(tmp_path / "count.jsonl", sampler, PARAMS, prompts, settings)
   path = tmp_path / "killed.jsonl"
   for at in range(next(points)):
@@ -309,10 +309,10 @@ def test_a_killed_run_resumes_to_the_same_bytes(sampler, tmp_path):
       if next(left) == at:
         raise Killed(label)
 
-    storage.observe_crash_points(crash)
+    io.observe_crash_points(crash)
     with pytest.raises(Killed):
       sample_to_file(path, sampler, PARAMS, prompts, settings)
-    storage.observe_crash_points(None)
+    io.observe_crash_points(None)
     before = sampler.stats
     again = sample_to_file(path, sampler, PARAMS, prompts, settings)
     assert again == outputs

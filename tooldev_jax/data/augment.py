@@ -22,7 +22,7 @@ import string
 from collections.abc import Callable, Mapping, Sequence
 
 from tooldev_jax.data import instructions
-from tooldev_jax.tools import jsontext, vocabulary
+from tooldev_jax.toolcall import jsontext, vocabulary
 
 # Top-level keywords that do not refer to parameters by name. A schema with
 # others keeps its parameters' names.

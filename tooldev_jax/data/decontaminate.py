@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from tooldev_jax import errors
-from tooldev_jax.tools import vocabulary
+from tooldev_jax.toolcall import vocabulary
 
 _NGRAM = 3  # words
 _BANDS, _ROWS = 32, 4  # of the MinHash signature

@@ -29,7 +29,7 @@ import numpy as np
 
 from tooldev_jax import errors
 from tooldev_jax.data import instructions, template, tokenizer, views
-from tooldev_jax.tools import formats, jsontext, vocabulary
+from tooldev_jax.toolcall import formats, jsontext, vocabulary
 
 PROMPT_STYLES = ("template", "toolace")
 TURNS = ("last", "all", "with_calls")

@@ -8,19 +8,19 @@ tokens, into a file name in the folder that the caller gives.
 import collections
 import dataclasses
 import hashlib
-import io
 import pathlib
 import zipfile
 from collections.abc import Iterator, Sequence
+from io import BytesIO
 from typing import Any
 
 import grain
 import numpy as np
 from etils import epath
 
-from tooldev_jax import storage
+from tooldev_jax import io
 from tooldev_jax.data import encoding, sources, views
-from tooldev_jax.tools import formats, jsontext, vocabulary
+from tooldev_jax.toolcall import formats, jsontext, vocabulary
 
 UNWRITABLE = "the call format cannot write the answer"
 
@@ -48,7 +48,7 @@ def prepare(
   encoder: encoding.Encoder,
   config: PrepareConfig | None = None,
   pool: Sequence[vocabulary.Tool] | None = None,
-  cache: storage.PathLike | None = None,
+  cache: io.PathLike | None = None,
 ) -> encoding.EncodedSet:
   """Makes the views of all examples and encodes them.
 
@@ -79,7 +79,7 @@ def prepare(
   found = _load(path) if path.exists() else None
   if found is None:
     found = _encode(examples, encoder, config, pool)
-    storage.write_bytes(path, _dump(found))
+    io.write_bytes(path, _dump(found))
   return found
 
 
@@ -196,7 +196,7 @@ def _key(
     "encode": dataclasses.asdict(encoder.options),
     "prepare": dataclasses.asdict(config),
   }
-  digest.update(storage.dumps(facts).encode())
+  digest.update(io.dumps(facts).encode())
   for path in _code():
     digest.update(path.read_bytes())
   for example in examples:
@@ -223,9 +223,9 @@ def _dump(found: encoding.EncodedSet) -> bytes:
     "dropped_ids": found.dropped_ids,
     "missing": found.missing,
   }
-  text = storage.dumps(meta).encode("utf-8", "surrogatepass")
+  text = io.dumps(meta).encode("utf-8", "surrogatepass")
   empty = [np.zeros(0, np.int32)]
-  buffer = io.BytesIO()
+  buffer = BytesIO()
   np.savez(
     buffer,
     tokens=np.concatenate([s.tokens for s in streams] or empty),
@@ -241,7 +241,7 @@ def _dump(found: encoding.EncodedSet) -> bytes:
 def _load(path: epath.Path) -> encoding.EncodedSet | None:
   """Reads a cached set; None where the file is damaged."""
   try:
-    with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
+    with np.load(BytesIO(path.read_bytes()), allow_pickle=False) as file:
       arrays = {name: file[name] for name in file.files}
       return _unpack(arrays)
   except (ValueError, KeyError, OSError, zipfile.BadZipFile):

@@ -20,7 +20,7 @@ from typing import Any
 import jinja2
 
 from tooldev_jax.data import control
-from tooldev_jax.tools import vocabulary
+from tooldev_jax.toolcall import vocabulary
 
 _DATE = datetime.datetime(2024, 7, 26)
 _TOOL = vocabulary.Tool(

@@ -25,9 +25,9 @@ from typing import Any
 import tokenizers
 from etils import epath
 
-from tooldev_jax import storage
+from tooldev_jax import io
 from tooldev_jax.data import control, template
-from tooldev_jax.tools import vocabulary
+from tooldev_jax.toolcall import vocabulary
 
 TokenizerError = control.TokenizerError
 
@@ -106,7 +106,7 @@ class ChatTokenizer:
     self.fingerprint = self._fingerprint(spec)
 
   @classmethod
-  def load(cls, source: storage.PathLike) -> "ChatTokenizer":
+  def load(cls, source: io.PathLike) -> "ChatTokenizer":
     """Loads from a checkpoint folder or a hub id.
 
     Raises:
@@ -222,12 +222,12 @@ class ChatTokenizer:
         ids[i] = [self.control.ids[piece.text]]
     return ids
 
-  def save(self, folder: storage.PathLike) -> None:
+  def save(self, folder: io.PathLike) -> None:
     """Writes tokenizer files and chat template into `folder`, for exports."""
     with tempfile.TemporaryDirectory() as scratch:
       self._hf.save_pretrained(scratch)
       for path in sorted(pathlib.Path(scratch).iterdir()):
-        storage.write_bytes(epath.Path(folder) / path.name, path.read_bytes())
+        io.write_bytes(epath.Path(folder) / path.name, path.read_bytes())
 
   def _fingerprint(self, spec: dict) -> str:
     facts = {
@@ -237,12 +237,12 @@ class ChatTokenizer:
       "pad": self.pad_id,
       "special": {k: str(v) for k, v in self._hf.special_tokens_map.items()},
     }
-    return hashlib.sha256(storage.dumps(facts).encode("utf-8")).hexdigest()
+    return hashlib.sha256(io.dumps(facts).encode("utf-8")).hexdigest()
 
 
 def _template_text(hf_tokenizer: Any) -> str:
   value = hf_tokenizer.chat_template
-  return value if isinstance(value, str) else storage.dumps(value)
+  return value if isinstance(value, str) else io.dumps(value)
 
 
 def _fetched(name: str, scratch: str) -> str:
@@ -271,7 +271,7 @@ def _generation_eos(name: str) -> tuple[int, ...]:
   )
   if path is None:
     return ()
-  eos = storage.read_json(path).get("eos_token_id")
+  eos = io.read_json(path).get("eos_token_id")
   return (
     tuple(eos) if isinstance(eos, list) else (() if eos is None else (eos,))
   )

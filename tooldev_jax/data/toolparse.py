@@ -10,7 +10,7 @@ import enum
 import re
 from typing import NoReturn
 
-from tooldev_jax.tools import jsontext, vocabulary
+from tooldev_jax.toolcall import jsontext, vocabulary
 
 MAX_CHARS = 64 * 1024
 MAX_DEPTH = 32

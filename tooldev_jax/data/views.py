@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from tooldev_jax import errors
 from tooldev_jax.data import augment, instructions
 from tooldev_jax.data.toolparse import parse_tools
-from tooldev_jax.tools import formats, jsontext, vocabulary
+from tooldev_jax.toolcall import formats, jsontext, vocabulary
 
 KINDS = ("adaption", "generation", "invocation")
 

@@ -15,11 +15,11 @@ from typing import Any
 
 from etils import epath
 
-from tooldev_jax import errors, storage
+from tooldev_jax import errors, io
 from tooldev_jax.data import sources
 from tooldev_jax.evaluate import bfcl_checker
-from tooldev_jax.tools.jsontext import Json
-from tooldev_jax.tools.vocabulary import Call, Example
+from tooldev_jax.toolcall.jsontext import Json
+from tooldev_jax.toolcall.vocabulary import Call, Example
 
 # Category → what is judged: "ast" by the checker, the others by call or none.
 CATEGORIES: Mapping[str, str] = {
@@ -76,7 +76,7 @@ def _language(category: str) -> str:
   return language if language in bfcl_checker.LANGUAGES else "python"
 
 
-def find_folder(folder: storage.PathLike | None = None) -> epath.Path:
+def find_folder(folder: io.PathLike | None = None) -> epath.Path:
   """The folder with BFCL's files: the one given, or the package's own.
 
   Raises:
@@ -97,7 +97,7 @@ def find_folder(folder: storage.PathLike | None = None) -> epath.Path:
 
 
 def read_cases(
-  folder: storage.PathLike, categories: Sequence[str] | None = None
+  folder: io.PathLike, categories: Sequence[str] | None = None
 ) -> list[BfclCase]:
   """Reads the cases of some categories.
 

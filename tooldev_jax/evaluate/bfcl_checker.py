@@ -25,7 +25,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from tooldev_jax.tools import formats
+from tooldev_jax.toolcall import formats
 
 PACKAGE = "bfcl-eval"
 LANGUAGES = ("python", "java", "javascript")

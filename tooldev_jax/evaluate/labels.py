@@ -33,9 +33,9 @@ from tooldev_jax import errors
 from tooldev_jax.evaluate import intervals
 from tooldev_jax.evaluate.intervals import Figure
 from tooldev_jax.evaluate.matching import covers, plain_name
-from tooldev_jax.tools import schemas
-from tooldev_jax.tools.jsontext import Json
-from tooldev_jax.tools.vocabulary import Call, Example, Tool
+from tooldev_jax.toolcall import schemas
+from tooldev_jax.toolcall.jsontext import Json
+from tooldev_jax.toolcall.vocabulary import Call, Example, Tool
 
 # Upper ends of the bands of vote share in which precision is also reported.
 SHARE_BANDS = (0.5, 0.625, 0.75, 0.875, 1.0)  # chosen: eighths, as n is 8

@@ -34,8 +34,8 @@ from tooldev_jax import errors
 from tooldev_jax.evaluate import intervals, outputs
 from tooldev_jax.evaluate.intervals import Comparison, Figure
 from tooldev_jax.evaluate.outputs import OutputRecord, TextGenerator
-from tooldev_jax.tools import canonical, formats, jsontext
-from tooldev_jax.tools.vocabulary import Call, Example, Tool
+from tooldev_jax.toolcall import canonical, formats, jsontext
+from tooldev_jax.toolcall.vocabulary import Call, Example, Tool
 
 CATEGORIES = (
   "simple",

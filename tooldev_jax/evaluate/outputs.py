@@ -14,8 +14,8 @@ from typing import Protocol
 
 from etils import epath
 
-from tooldev_jax import errors, records, storage
-from tooldev_jax.tools.vocabulary import Example
+from tooldev_jax import errors, io, records
+from tooldev_jax.toolcall.vocabulary import Example
 
 FINISH_REASONS = ("stop", "length", "skipped")
 
@@ -72,7 +72,7 @@ class RecordedOutputs:
     self._by_id = _by_id(outputs)
 
   @classmethod
-  def load(cls, path: storage.PathLike) -> "RecordedOutputs":
+  def load(cls, path: io.PathLike) -> "RecordedOutputs":
     """Reads a JSON-lines file of output records."""
     return cls(read_outputs(path))
 
@@ -114,14 +114,12 @@ def pair(
   return [by_id[example.id] for example in examples]
 
 
-def write_outputs(
-  path: storage.PathLike, outputs: Iterable[OutputRecord]
-) -> None:
+def write_outputs(path: io.PathLike, outputs: Iterable[OutputRecord]) -> None:
   """Writes records as JSON lines, atomically."""
-  storage.write_jsonl(path, [records.to_json(output) for output in outputs])
+  io.write_jsonl(path, [records.to_json(output) for output in outputs])
 
 
-def read_outputs(path: storage.PathLike) -> list[OutputRecord]:
+def read_outputs(path: io.PathLike) -> list[OutputRecord]:
   """Reads a JSON-lines file of records, ours or another engine's.
 
   Raises:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from etils import epath
 
-from tooldev_jax import storage
+from tooldev_jax import io
 from tooldev_jax.evaluate import plots, run_tables, tables, wording
 from tooldev_jax.evaluate.summary import RunSummary, ShownSample, write_summary
 from tooldev_jax.evaluate.tables import Table
@@ -59,7 +59,7 @@ _SECTIONS: tuple[_Section, ...] = (
 )
 
 
-def write_report(folder: storage.PathLike, summary: RunSummary) -> epath.Path:
+def write_report(folder: io.PathLike, summary: RunSummary) -> epath.Path:
   """Writes the page, its Markdown twin and the summary they show.
 
   Args:
@@ -71,8 +71,8 @@ def write_report(folder: storage.PathLike, summary: RunSummary) -> epath.Path:
   """
   folder = epath.Path(folder)
   write_summary(folder / JSON_NAME, summary)
-  storage.write_text(folder / MARKDOWN_NAME, render_markdown(summary))
-  storage.write_text(folder / HTML_NAME, render_html(summary))
+  io.write_text(folder / MARKDOWN_NAME, render_markdown(summary))
+  io.write_text(folder / HTML_NAME, render_html(summary))
   return folder / HTML_NAME
 
 

@@ -8,7 +8,7 @@ two runs of one config have equal summaries but for that field.
 import dataclasses
 from collections.abc import Mapping
 
-from tooldev_jax import records, storage
+from tooldev_jax import io, records
 from tooldev_jax.evaluate.bfcl import BfclScores
 from tooldev_jax.evaluate.intervals import Comparison
 from tooldev_jax.evaluate.labels import LabelScores
@@ -182,15 +182,15 @@ class RunSummary:
     return accepted[-1] if accepted else None
 
 
-def write_summary(path: storage.PathLike, summary: RunSummary) -> None:
+def write_summary(path: io.PathLike, summary: RunSummary) -> None:
   """Writes a summary as JSON, atomically."""
-  storage.write_json(path, records.to_json(summary))
+  io.write_json(path, records.to_json(summary))
 
 
-def read_summary(path: storage.PathLike) -> RunSummary:
+def read_summary(path: io.PathLike) -> RunSummary:
   """Reads what `write_summary` wrote.
 
   Raises:
     RecordError: the file holds something else.
   """
-  return records.from_json(RunSummary, storage.read_json(path), str(path))
+  return records.from_json(RunSummary, io.read_json(path), str(path))

@@ -36,9 +36,9 @@ from tooldev_jax.evaluate import intervals, labels, metrics, outputs
 from tooldev_jax.evaluate.intervals import Figure
 from tooldev_jax.evaluate.matching import covers, plain_name
 from tooldev_jax.evaluate.outputs import OutputRecord, TextGenerator
-from tooldev_jax.tools import canonical, checks, schemas
-from tooldev_jax.tools.jsontext import Json
-from tooldev_jax.tools.vocabulary import Call, Example, Tool
+from tooldev_jax.toolcall import canonical, checks, schemas
+from tooldev_jax.toolcall.jsontext import Json
+from tooldev_jax.toolcall.vocabulary import Call, Example, Tool
 
 
 @dataclasses.dataclass(frozen=True)

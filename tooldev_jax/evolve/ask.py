@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from tooldev_jax.data import instructions
 from tooldev_jax.data.views import View
-from tooldev_jax.tools.vocabulary import Example, Message, Tool
+from tooldev_jax.toolcall.vocabulary import Example, Message, Tool
 
 
 def for_tools(example: Example, seed: int) -> View:

@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from tooldev_jax.tools.vocabulary import Example
+from tooldev_jax.toolcall.vocabulary import Example
 
 
 def meters(kept: Sequence[Example]) -> dict[str, float]:

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from tooldev_jax.evolve.config import EvolveConfig
-from tooldev_jax.tools import canonical, checks
-from tooldev_jax.tools.formats import CallFormat, ParseError
-from tooldev_jax.tools.vocabulary import Call, Tool
+from tooldev_jax.toolcall import canonical, checks
+from tooldev_jax.toolcall.formats import CallFormat, ParseError
+from tooldev_jax.toolcall.vocabulary import Call, Tool
 
 
 class Fate(enum.StrEnum):

@@ -13,16 +13,16 @@ from typing import Any
 
 from etils import epath
 
-from tooldev_jax import storage
+from tooldev_jax import io
 from tooldev_jax.data.toolparse import ToolParseError, parse_tools
 from tooldev_jax.data.views import View
 from tooldev_jax.evolve import ask as ask_
 from tooldev_jax.evolve import diversity
 from tooldev_jax.evolve.config import EvolveConfig
 from tooldev_jax.evolve.judge import Fate, Sample, Vote, read_sample, vote
-from tooldev_jax.tools import checks
-from tooldev_jax.tools.formats import CallFormat
-from tooldev_jax.tools.vocabulary import Example, Tool
+from tooldev_jax.toolcall import checks
+from tooldev_jax.toolcall.formats import CallFormat
+from tooldev_jax.toolcall.vocabulary import Example, Tool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,11 +108,11 @@ def make_round(
 
 def write_round(folder: epath.Path, made: RoundData) -> None:
   """Writes kept.jsonl, ledger.jsonl and, last, counts.json."""
-  storage.write_jsonl(
+  io.write_jsonl(
     folder / "kept.jsonl", [example.to_json() for example in made.kept]
   )
-  storage.write_jsonl(folder / "ledger.jsonl", made.ledger)
-  storage.write_json(folder / "counts.json", made.counts)
+  io.write_jsonl(folder / "ledger.jsonl", made.ledger)
+  io.write_json(folder / "counts.json", made.counts)
 
 
 def is_made(folder: epath.Path) -> bool:
@@ -122,11 +122,11 @@ def is_made(folder: epath.Path) -> bool:
 
 def read_round(folder: epath.Path) -> RoundData:
   """What `write_round` wrote."""
-  kept = storage.read_jsonl(folder / "kept.jsonl")
+  kept = io.read_jsonl(folder / "kept.jsonl")
   return RoundData(
     kept=tuple(Example.from_json(row) for row in kept),
-    ledger=tuple(storage.read_jsonl(folder / "ledger.jsonl")),
-    counts=storage.read_json(folder / "counts.json"),
+    ledger=tuple(io.read_jsonl(folder / "ledger.jsonl")),
+    counts=io.read_json(folder / "counts.json"),
   )
 
 

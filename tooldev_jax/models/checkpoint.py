@@ -27,7 +27,7 @@ from flax import traverse_util
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, Sharding, SingleDeviceSharding
 
-from tooldev_jax import storage
+from tooldev_jax import io
 from tooldev_jax.errors import UserError
 from tooldev_jax.models.config import DecoderConfig
 from tooldev_jax.models.parameters import StackedLeaf, declare, stacked_leaves
@@ -122,7 +122,7 @@ def read_config(folder: epath.PathLike) -> DecoderConfig:
   """The config of a model folder."""
   path = epath.Path(folder) / "config.json"
   try:
-    fields = storage.read_json(path)
+    fields = io.read_json(path)
   except FileNotFoundError as e:
     raise UserError(f"{path}: no such file; not a model folder.") from e
   except ValueError as e:
@@ -197,7 +197,7 @@ def _entries(folder: epath.Path) -> dict[str, TensorEntry]:
       f"{', '.join(found) or 'nothing'}. Only safetensors are read."
     )
   try:
-    weight_map = dict(storage.read_json(index)["weight_map"])
+    weight_map = dict(io.read_json(index)["weight_map"])
     files = sorted(set(weight_map.values()))
     outside = [file for file in files if file != epath.Path(file).name]
   except (ValueError, TypeError, KeyError) as e:
@@ -344,7 +344,7 @@ def _digest_together(
     entries[name].dtype,
     (bytes_of(rows) for _, rows in entries[name].chunks(_CHUNK)),
   )
-  found = storage.dumps(dict(zip(mine, pool.map(whole, mine), strict=True)))
+  found = io.dumps(dict(zip(mine, pool.map(whole, mine), strict=True)))
   shares = processes.share("digests of the base", found)
   return {k: v for text in shares for k, v in json.loads(text).items()}
 
@@ -396,7 +396,7 @@ def _to_devices(
 def _fingerprint(config: DecoderConfig, digests: Mapping[str, str]) -> str:
   """One hash over config and tensors, independent of files and sharding."""
   shape = dataclasses.asdict(dataclasses.replace(config, extra="{}"))
-  text = storage.dumps([shape, sorted(digests.items())])
+  text = io.dumps([shape, sorted(digests.items())])
   return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -454,10 +454,10 @@ def save_model(
     if len(groups) > 1:
       total = {"total_size": sum(sizes.values())}
       index = {"metadata": total, "weight_map": weight_map}
-      storage.write_json(folder / INDEX, index)
+      io.write_json(folder / INDEX, index)
     dtype = str(next(iter(flat.values())).dtype)
     fields = config.to_hf() | {"torch_dtype": dtype, "dtype": dtype}
-    storage.write_json(folder / "config.json", fields)
+    io.write_json(folder / "config.json", fields)
   return _fingerprint(config, digests)
 
 

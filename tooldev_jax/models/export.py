@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
-from tooldev_jax import storage
+from tooldev_jax import io
 from tooldev_jax.models.attention import packed_attention
 from tooldev_jax.models.checkpoint import Loaded, on_host, save_model
 from tooldev_jax.models.lora import LoraConfig, merge
@@ -100,5 +100,5 @@ def _copy_beside(source: epath.Path, folder: epath.Path) -> tuple[str, ...]:
     return ()
   paths = {path for pattern in _BESIDE for path in source.glob(pattern)}
   for path in sorted(paths):
-    storage.write_bytes(folder / path.name, path.read_bytes())
+    io.write_bytes(folder / path.name, path.read_bytes())
   return tuple(sorted(path.name for path in paths))

@@ -25,7 +25,7 @@ from etils import epath
 from flax import linen as nn
 from flax import traverse_util
 
-from tooldev_jax import storage
+from tooldev_jax import io
 from tooldev_jax.errors import UserError
 from tooldev_jax.models.checkpoint import on_host, some
 from tooldev_jax.models.config import DecoderConfig
@@ -142,7 +142,7 @@ def save_adapter(
     "bias": "none",
     "inference_mode": True,
   }
-  storage.write_json(folder / CONFIG_FILE, fields)
+  io.write_json(folder / CONFIG_FILE, fields)
 
 
 def load_adapter(
@@ -204,7 +204,7 @@ def _read_fields(folder: epath.Path) -> Mapping[str, Any]:
   """adapter_config.json, refused by name if it asks for more than LoRA."""
   path = folder / CONFIG_FILE
   try:
-    fields = storage.read_json(path)
+    fields = io.read_json(path)
   except FileNotFoundError as e:
     raise UserError(f"{path}: no such file; not a PEFT folder.") from e
   except ValueError as e:

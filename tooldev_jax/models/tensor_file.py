@@ -17,7 +17,7 @@ import ml_dtypes
 import numpy as np
 from etils import epath
 
-from tooldev_jax import storage
+from tooldev_jax import io
 from tooldev_jax.errors import UserError
 
 DTYPES: dict[str, np.dtype[Any]] = {
@@ -145,7 +145,7 @@ def write_tensors(
     tensors: name -> array, of a dtype in DTYPES.
     metadata: strings to carry beside the tensors.
   """
-  storage.write_pieces(path, file_pieces(tensors, np.asarray, metadata))
+  io.write_pieces(path, file_pieces(tensors, np.asarray, metadata))
 
 
 def file_pieces(

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 from etils import epath
 
-from tooldev_jax import records, storage
+from tooldev_jax import io, records
 from tooldev_jax.errors import UserError
 from tooldev_jax.parallel import processes
 from tooldev_jax.sample.params import RequestOutput, SamplingParams
@@ -28,7 +28,7 @@ OnOutput = Callable[[int, int, RequestOutput], None]
 
 
 def sample_to_file(
-  path: storage.PathLike,
+  path: io.PathLike,
   sampler: Sampler,
   params: Any,
   prompts: Sequence[Sequence[int]],
@@ -71,7 +71,7 @@ def sample_to_file(
   logs = _log_paths(path)
   if not path.exists():
     mine = slice(jax.process_index(), None, jax.process_count())
-    with storage.JsonlLog(logs[jax.process_index()]) as log:
+    with io.JsonlLog(logs[jax.process_index()]) as log:
       if not log.rows:
         log.append(job)
       skip = {row["index"] for row in _check(log.rows, job, log.path)}
@@ -90,7 +90,7 @@ def sample_to_file(
     if processes.is_lead():
       _merge(path, logs, job, numbers)
     processes.barrier(f"{path.name}: written")
-  rows = _check(storage.read_jsonl(path), job, path)
+  rows = _check(io.read_jsonl(path), job, path)
   if processes.is_lead():
     for log_path in logs:
       log_path.unlink(missing_ok=True)
@@ -115,9 +115,9 @@ def _merge(
   by_index = {
     row["index"]: row
     for log in logs
-    for row in _check(storage.read_jsonl(log), job, log)
+    for row in _check(io.read_jsonl(log), job, log)
   }
-  storage.write_jsonl(path, [job, *(by_index[i] for i in numbers)])
+  io.write_jsonl(path, [job, *(by_index[i] for i in numbers)])
 
 
 def _check(rows: list[dict], job: dict, path: epath.Path) -> list[dict]:
@@ -133,4 +133,4 @@ def _check(rows: list[dict], job: dict, path: epath.Path) -> list[dict]:
 def _digest(prompts, sampling, numbers, source: str) -> str:
   tokens = [list(map(int, prompt)) for prompt in prompts]
   job = records.to_json([tokens, sampling, list(map(int, numbers)), source])
-  return hashlib.sha256(storage.dumps(job).encode()).hexdigest()
+  return hashlib.sha256(io.dumps(job).encode()).hexdigest()

@@ -33,7 +33,7 @@ import orbax.checkpoint as ocp
 from etils import epath
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
-from tooldev_jax import storage
+from tooldev_jax import io
 from tooldev_jax.errors import UserError
 from tooldev_jax.parallel import processes
 
@@ -146,7 +146,7 @@ class Checkpoints:
     }
     recent = losses[self._saved :] or losses[-1:]
     self._guard_space(arrays)
-    storage.crash_point(f"before checkpoint {step}")
+    io.crash_point(f"before checkpoint {step}")
     try:
       self._manager.save(
         step,
@@ -161,7 +161,7 @@ class Checkpoints:
     self._saved = len(losses)
     if wait:
       self.wait()
-    storage.crash_point(f"after checkpoint {step}")
+    io.crash_point(f"after checkpoint {step}")
 
   def restore(self, like: Any) -> tuple[Any, list[float]] | None:
     """The newest whole checkpoint: its state and all losses up to it.

@@ -26,7 +26,7 @@ import numpy as np
 from etils import epath
 from jax.sharding import Mesh
 
-from tooldev_jax import storage
+from tooldev_jax import io
 from tooldev_jax.errors import UserError
 from tooldev_jax.models.config import DecoderConfig
 from tooldev_jax.models.lora import LoraConfig
@@ -150,7 +150,7 @@ def fit(
     dtypes.pop() if dtypes else np.float32,
   )
   identity = _identity(base, lora, initial, data, config)
-  processes.agree(f"settings of {name}", storage.dumps(identity))
+  processes.agree(f"settings of {name}", io.dumps(identity))
   finished = read_result(folder, identity, step.state.trained)
   if finished is not None:
     return finished

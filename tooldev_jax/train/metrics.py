@@ -14,7 +14,7 @@ import jax
 from etils import epath
 from tensorboardX import SummaryWriter
 
-from tooldev_jax import storage
+from tooldev_jax import io
 from tooldev_jax.parallel.chips import peak_flops
 from tooldev_jax.train.flops import IdealFlops
 
@@ -89,12 +89,12 @@ class Reporter:
       maxlen=_WINDOW
     )
     path = folder / "metrics.jsonl"
-    with storage.JsonlLog(path) as log:
+    with io.JsonlLog(path) as log:
       rows = log.rows
     kept = [row for row in rows if row["step"] <= start_step]
     if len(kept) < len(rows):
-      storage.write_jsonl(path, kept)
-    self._log = storage.JsonlLog(path)
+      io.write_jsonl(path, kept)
+    self._log = io.JsonlLog(path)
     self._board = SummaryWriter(
       str(folder / "tensorboard"), purge_step=start_step + 1
     )

@@ -9,15 +9,15 @@ run was stopped.
 import collections
 import dataclasses
 import hashlib
-import io
 from collections.abc import Iterator, Mapping, Sequence
+from io import BytesIO
 from typing import Any
 
 import jax
 import numpy as np
 from etils import epath
 
-from tooldev_jax import storage
+from tooldev_jax import io
 from tooldev_jax.errors import UserError
 from tooldev_jax.models.checkpoint import let_go, on_host, to_devices
 from tooldev_jax.models.tensor_file import file_pieces, read_header
@@ -75,14 +75,14 @@ def write_result(
       yield piece
 
   if processes.is_lead():
-    storage.write_pieces(where / TRAINED, pieces())
+    io.write_pieces(where / TRAINED, pieces())
   else:
     # Every process has to take part in gathering what they hold together.
     collections.deque(pieces(), maxlen=0)
   fingerprint = sha256.hexdigest()
   if processes.is_lead():
-    storage.write_json(where / LOSSES, list(losses))
-    storage.write_json(
+    io.write_json(where / LOSSES, list(losses))
+    io.write_json(
       where / MANIFEST,
       {
         "identity": dict(identity),
@@ -166,7 +166,7 @@ def read_result(
 def _read(path: epath.Path) -> Any:
   """A JSON file of a result."""
   try:
-    return storage.read_json(path)
+    return io.read_json(path)
   except (FileNotFoundError, ValueError) as error:
     raise UserError(
       f"{path} is gone or damaged ({error}). Delete {path.parent} to train"
@@ -176,8 +176,6 @@ def _read(path: epath.Path) -> Any:
 
 def save_batch(folder: epath.Path, arrays: Mapping[str, np.ndarray]) -> None:
   """Writes this process's part of a batch as `batch-<process>.npz`."""
-  buffer = io.BytesIO()
+  buffer = BytesIO()
   np.savez(buffer, allow_pickle=False, **dict(arrays))
-  storage.write_bytes(
-    folder / f"batch-{jax.process_index()}.npz", buffer.getvalue()
-  )
+  io.write_bytes(folder / f"batch-{jax.process_index()}.npz", buffer.getvalue())

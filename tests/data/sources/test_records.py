@@ -6,7 +6,7 @@ import pytest
 from tooldev_jax import errors
 from tooldev_jax.data import sources
 from tooldev_jax.data.sources import records
-from tooldev_jax.tools.vocabulary import Call, Example, Message, Tool
+from tooldev_jax.toolcall.vocabulary import Call, Example, Message, Tool
 
 _EXAMPLES = tuple(
   Example(

@@ -8,7 +8,7 @@ import pytest
 
 from tooldev_jax import errors
 from tooldev_jax.data import sources, views
-from tooldev_jax.tools.vocabulary import Call, Message
+from tooldev_jax.toolcall.vocabulary import Call, Message
 
 _FIXTURES = pathlib.Path(__file__).parents[1] / "fixtures"
 

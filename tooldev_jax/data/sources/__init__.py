@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from etils import epath
 
-from tooldev_jax import errors, storage
+from tooldev_jax import errors, io
 from tooldev_jax.data.sources import (
   bfcl,
   documents,
@@ -46,7 +46,7 @@ SOURCES: Mapping[str, Callable[[epath.Path], Read]] = {
 }
 
 
-def read_examples(path: storage.PathLike, kind: str) -> Read:
+def read_examples(path: io.PathLike, kind: str) -> Read:
   """Reads the file at `path` as the kind of source that it is.
 
   Args:

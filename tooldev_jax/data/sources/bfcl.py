@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from etils import epath
 
 from tooldev_jax.data.sources import dialogues, rows
-from tooldev_jax.tools import jsontext, vocabulary
+from tooldev_jax.toolcall import jsontext, vocabulary
 
 _PREFIX = "BFCL_v4_"
 

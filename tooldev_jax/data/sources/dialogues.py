@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from tooldev_jax.data.sources import rows
-from tooldev_jax.tools import formats, jsontext, vocabulary
+from tooldev_jax.toolcall import formats, jsontext, vocabulary
 
 _MAX_STARTS = 1000
 

@@ -9,7 +9,7 @@ import re
 from etils import epath
 
 from tooldev_jax.data.sources import rows
-from tooldev_jax.tools import importers, vocabulary
+from tooldev_jax.toolcall import importers, vocabulary
 
 _LINE = re.compile(r":(\d+)\Z")
 

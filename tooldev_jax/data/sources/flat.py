@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from tooldev_jax.data.sources import rows
-from tooldev_jax.tools import jsontext, schemas
+from tooldev_jax.toolcall import jsontext, schemas
 
 _OPTIONAL = re.compile(r"\s*[,(]\s*optional\b\W*\Z", re.IGNORECASE)
 _GENERIC = re.compile(r"(\w+)\s*\[(.*)\]", re.DOTALL)

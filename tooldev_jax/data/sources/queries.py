@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from etils import epath
 
 from tooldev_jax.data.sources import dialogues, rows
-from tooldev_jax.tools import jsontext, textfile, vocabulary
+from tooldev_jax.toolcall import jsontext, textfile, vocabulary
 
 _FIELDS = ("query", "question", "instruction", "request", "text", "prompt")
 

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 
 from etils import epath
 
-from tooldev_jax import storage
+from tooldev_jax import io
 from tooldev_jax.data.sources import rows
-from tooldev_jax.tools import jsontext, vocabulary
+from tooldev_jax.toolcall import jsontext, vocabulary
 
 
 def read(path: epath.Path) -> rows.Read:
@@ -29,11 +29,9 @@ def read(path: epath.Path) -> rows.Read:
   return rows.Read(tuple(examples), tuple(rejected))
 
 
-def write(
-  path: storage.PathLike, examples: Iterable[vocabulary.Example]
-) -> None:
+def write(path: io.PathLike, examples: Iterable[vocabulary.Example]) -> None:
   """Writes examples as rows, atomically."""
-  storage.write_jsonl(path, (example.to_json() for example in examples))
+  io.write_jsonl(path, (example.to_json() for example in examples))
 
 
 def _example(row: jsontext.Json) -> vocabulary.Example:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from etils import epath
 
 from tooldev_jax import errors
-from tooldev_jax.tools import jsontext, textfile, vocabulary
+from tooldev_jax.toolcall import jsontext, textfile, vocabulary
 
 MAX_LINE = 16 * 1024 * 1024  # characters
 

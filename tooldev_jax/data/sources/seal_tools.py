@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from etils import epath
 
 from tooldev_jax.data.sources import dialogues, rows
-from tooldev_jax.tools import importers, jsontext, vocabulary
+from tooldev_jax.toolcall import importers, jsontext, vocabulary
 
 _TOOLS_FILE = "seal_tools.jsonl.gz"
 _REFERENCE = re.compile(r"API_call_\d+")

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from etils import epath
 
 from tooldev_jax.data.sources import dialogues, rows
-from tooldev_jax.tools import jsontext, vocabulary
+from tooldev_jax.toolcall import jsontext, vocabulary
 
 _Services = Mapping[str, Sequence[vocabulary.Tool]]
 

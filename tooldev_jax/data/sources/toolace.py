@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from etils import epath
 
 from tooldev_jax.data.sources import dialogues, rows
-from tooldev_jax.tools import jsontext, vocabulary
+from tooldev_jax.toolcall import jsontext, vocabulary
 
 _ROLES = {"user": "user", "assistant": "assistant", "tool": "tool"}
 

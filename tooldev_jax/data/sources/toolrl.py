@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from etils import epath
 
 from tooldev_jax.data.sources import dialogues, flat, rows
-from tooldev_jax.tools import jsontext, vocabulary
+from tooldev_jax.toolcall import jsontext, vocabulary
 
 _TOOLS = re.compile(
   r"^\d+\. Name: (?P<name>.*?)\nDescription: (?P<description>.*?)\n"

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from etils import epath
 
 from tooldev_jax.data.sources import dialogues, flat, rows
-from tooldev_jax.tools import jsontext, vocabulary
+from tooldev_jax.toolcall import jsontext, vocabulary
 
 
 def read(path: epath.Path) -> rows.Read:

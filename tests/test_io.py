@@ -1,0 +1,102 @@
+"""Files are whole or not there."""
+
+import json
+
+import pytest
+
+from tooldev_jax import io
+
+
+class _Crash(BaseException):
+  """Not an Exception: nothing may catch it."""
+
+
+def _crash_at(wanted):
+  def observe(label):
+    if label == wanted:
+      raise _Crash(label)
+
+  io.observe_crash_points(observe)
+
+
+@pytest.fixture(autouse=True)
+def _no_observer():
+  yield
+  io.observe_crash_points(None)
+
+
+def _labels(action):
+  seen = []
+  io.observe_crash_points(seen.append)
+  action()
+  io.observe_crash_points(None)
+  return seen
+
+
+def test_a_crash_anywhere_leaves_the_old_file_or_the_new(tmp_path):
+  file = tmp_path / "x" / "a.json"
+  labels = _labels(lambda: io.write_json(file, {"v": 0}))
+  assert len(labels) == 4
+  for label in labels:
+    io.write_json(file, {"v": "old"})
+    _crash_at(label)
+    with pytest.raises(_Crash):
+      io.write_json(file, {"v": "new"})
+    io.observe_crash_points(None)
+    assert json.loads(file.read_text())["v"] in ("old", "new")
+    assert (json.loads(file.read_text())["v"] == "new") == (
+      "after rename" in label
+    )
+
+
+def test_equal_values_have_equal_bytes(tmp_path):
+  io.write_json(tmp_path / "a", {"b": 1, "a": "é"})
+  io.write_json(tmp_path / "b", {"a": "é", "b": 1})
+  assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_a_log_drops_a_torn_last_line_and_goes_on(tmp_path):
+  file = tmp_path / "log.jsonl"
+  with io.JsonlLog(file) as log:
+    log.append({"n": 1})
+    log.append({"n": 2})
+  whole = file.read_bytes()
+  for cut in range(whole.index(b"\n") + 1, len(whole)):
+    file.write_bytes(whole[:cut])
+    with io.JsonlLog(file) as log:
+      assert log.rows == [{"n": 1}]
+      log.append({"n": 2})
+    assert file.read_bytes() == whole
+
+
+def test_a_log_that_cannot_append_is_written_whole(tmp_path, monkeypatch):
+  """As on an object store."""
+  monkeypatch.setattr(io, "_is_local", lambda path: False)
+  file = tmp_path / "log.jsonl"
+  with io.JsonlLog(file) as log:
+    log.append({"n": 1})
+    assert not file.exists()
+    monkeypatch.setattr(io, "REMOTE_SECONDS", 0.0)
+    log.append({"n": 2})
+    assert io.read_jsonl(file) == [{"n": 1}, {"n": 2}]
+    monkeypatch.setattr(io, "REMOTE_SECONDS", 1e9)
+    log.append({"n": 3})
+  with io.JsonlLog(file) as log:
+    assert log.rows == [{"n": 1}, {"n": 2}, {"n": 3}]
+
+
+def test_a_relative_path_becomes_absolute_and_a_bucket_stays():
+  assert io.absolute("runs/x").is_absolute()
+  assert str(io.absolute("gs://bucket/x")) == "gs://bucket/x"
+
+
+def test_half_a_character_is_written_as_its_escape(tmp_path):
+  row = {"text": "a\ud800b", "\udfff": "é"}
+  io.write_json(tmp_path / "a.json", row)
+  assert io.read_json(tmp_path / "a.json") == row
+  io.write_jsonl(tmp_path / "a.jsonl", [row])
+  assert io.read_jsonl(tmp_path / "a.jsonl") == [row]
+  with io.JsonlLog(tmp_path / "log.jsonl") as log:
+    log.append(row)
+  with io.JsonlLog(tmp_path / "log.jsonl") as log:
+    assert log.rows == [row]

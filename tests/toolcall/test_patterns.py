@@ -1,0 +1,79 @@
+import re
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tooldev_jax.toolcall.patterns import (
+  MAX_PATTERN,
+  PatternError,
+  TooCostly,
+  compile_pattern,
+)
+
+# On a busy machine neither a slow example nor a slow draw is a failure.
+STEADY = settings(
+  max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+
+ATOMS = st.sampled_from(
+  ("a", "b", ".", r"\d", r"\W", r"\s", "[ab]", "[^a-c]", r"[\w-]", r"\.", r"\b")
+)
+PATTERNS = st.recursive(
+  ATOMS,
+  lambda inner: st.one_of(
+    st.lists(inner, min_size=1, max_size=3).map("".join),
+    st.lists(inner, min_size=1, max_size=3).map(
+      lambda parts: f"({'|'.join(parts)})"
+    ),
+    st.tuples(
+      inner, st.sampled_from(("*", "+?", "?", "{2}", "{1,}", "{0,2}"))
+    ).map(lambda pair: f"(?:{pair[0]}){pair[1]}"),
+  ),
+  max_leaves=6,
+)
+
+
+@given(PATTERNS, st.booleans(), st.booleans(), st.text("abc1 -.", max_size=8))
+@STEADY
+def test_agrees_with_re(pattern, at_start, at_end, text):
+  pattern = "^" * at_start + pattern + "$" * at_end
+  expected = re.search(pattern, text, re.ASCII) is not None
+  assert compile_pattern(pattern).search(text) == expected
+
+
+@pytest.mark.parametrize(
+  ("pattern", "matching", "other"),
+  [
+    (r"^0x[a-fA-F0-9]{4}$", "0x12aB", "0x12aG"),
+    (r"^([01]\d|2[0-3]):([0-5]\d)$", "23:59", "24:00"),
+    (r"^\d{4}-\d{2}$", "2024-01", "2024-01\n"),
+    (r"(?<year>\d+)\/", "1/", "/1"),
+    (r"\u00e9\x41", "éA", "eA"),
+    (r"^[^\D]$", "7", "x"),
+    (r"^[]$|^[\]]$", "]", ""),
+    ("", "", None),
+  ],
+)
+def test_as_json_schema_has_it(pattern, matching, other):
+  assert compile_pattern(pattern).search(matching)
+  assert other is None or not compile_pattern(pattern).search(other)
+
+
+@pytest.mark.parametrize(
+  "pattern",
+  [
+    "(?=a)", "(?<!a)", "(?i)a", r"\1", r"\p{L}", "a**", "(", ")", "[a", "*a",
+    "a{2,1}", "a{", "[b-a]", "(?<n", "\\", r"\u12", "(" * 60 + ")" * 60,
+    "((a{99}){99}){99}", "(((){9999}){9999}){9999}", "a" * (MAX_PATTERN + 1),
+  ],
+)  # fmt: skip
+def test_what_is_wrong_or_not_known_is_refused(pattern):
+  with pytest.raises(PatternError):
+    compile_pattern(pattern)
+
+
+def test_steps_are_bounded():
+  with pytest.raises(TooCostly):
+    compile_pattern("(a{40}){40}b").search("a" * 100_000)
+  assert not compile_pattern("^(a|aa)+$").search("a" * 5000 + "b")

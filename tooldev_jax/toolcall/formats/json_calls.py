@@ -1,0 +1,187 @@
+"""Calls written as JSON objects: what Hermes, Llama and Mistral share.
+
+Read are `{"name": …, "arguments": {…}}`, `parameters` in place of `arguments`,
+OpenAI's `{"type": "function", "function": {…}}` around it, arguments that are
+JSON text in a string, none or null for a call without arguments. A key that
+says nothing about a call (`{"name": "f", "city": "Nice"}`) is refused.
+
+Without a family's tag, an object at the start of a line (anywhere, where the
+family writes no tag) is an attempt at a call if its first keys are `name` and
+`arguments` (or `parameters`), in either order, after `type` or `id` at most.
+Any other JSON is text: answers and tool definitions are JSON too.
+"""
+
+import abc
+import re
+
+from tooldev_jax.toolcall import jsontext
+from tooldev_jax.toolcall.formats.base import CallFormat
+from tooldev_jax.toolcall.formats.reader import QUOTES, Reader
+from tooldev_jax.toolcall.formats.turn import ParseError, ParseReason
+from tooldev_jax.toolcall.jsontext import Json
+from tooldev_jax.toolcall.vocabulary import Call
+
+_ARGUMENTS = frozenset(("arguments", "parameters"))
+_IGNORED = frozenset(("type", "id", "index"))
+
+# Every repetition is possessive or short: no text makes the search slow.
+_SCALAR = (
+  r"""(?:"(?:[^"\\\n]|\\.){0,1024}+"|'(?:[^'\\\n]|\\.){0,1024}+'"""
+  r"""|[^\s"',{}\[\]]{1,64}+)\s*+,\s*+"""
+)
+_HEAD = (
+  rf"""\{{\s*+(?:["'](?:type|id|index)["']\s*+:\s*+{_SCALAR}){{0,3}}+"""
+  rf"""(?:["']name["']\s*+:\s*+{_SCALAR})?+"""
+  r"""["'](?:arguments|parameters|function)["']\s*+:"""
+)
+_NEXT = re.compile(rf"(?:\[\s*+)?+{_HEAD}")
+
+
+class JsonCallFormat(CallFormat):
+  """A family's way to mark JSON calls.
+
+  Attributes:
+    tag: what begins an attempt, wherever it stands.
+    escaped_tags: what strings inside calls may not show as it is.
+    arguments_key: what the family calls the arguments.
+    writes_tag: whether the family writes its tag; else an untagged attempt may
+      begin within a line.
+  """
+
+  tag: str
+  escaped_tags: tuple[str, ...]
+  arguments_key = "arguments"
+  writes_tag = True
+
+  def __init__(self) -> None:
+    start = r"^[ \t]*+" if self.writes_tag else ""
+    # One search for both marks: two would each pass over the other's finds.
+    self._mark = re.compile(
+      rf"({re.escape(self.tag)})|{start}((?:\[\s*+)?+{_HEAD})", re.MULTILINE
+    )
+
+  def _find_first(self, text: str, position: int) -> int | None:
+    """Right after a thought, an untagged attempt needs no new line."""
+    start = len(text) - len(text[position:].lstrip())
+    return start if _NEXT.match(text, start) else self._find(text, position)
+
+  def _find(self, text: str, position: int) -> int | None:
+    found = self._mark.search(text, position)
+    return found.start(found.lastindex or 0) if found else None
+
+  def _read(self, reader: Reader) -> list[Call]:
+    reader.json_escapes = True
+    if reader.take(self.tag):
+      return self._read_tagged(reader)
+    return read_bare(reader)
+
+  @abc.abstractmethod
+  def _read_tagged(self, reader: Reader) -> list[Call]:
+    """Reads what follows the tag."""
+
+  def _write_call(self, call: Call) -> str:
+    """One object; a tag within a string is escaped, for simpler readers."""
+    text = jsontext.dump(
+      {"name": call.name, self.arguments_key: call.arguments}, spaced=True
+    )
+    for tag in self.escaped_tags:
+      text = text.replace(tag, f"\\u{ord(tag[0]):04x}{tag[1:]}")
+    return text
+
+
+def read_bare(reader: Reader) -> list[Call]:
+  """Reads objects, or lists of objects, between `;`, `,` or white space."""
+  calls = read_objects(reader)
+  while True:
+    end = reader.position
+    _ = reader.take(";") or reader.take(",")
+    if not reader.peek():
+      return calls
+    if not _NEXT.match(reader.text, reader.position):
+      reader.position = end
+      return calls
+    calls.extend(read_objects(reader))
+
+
+def read_objects(reader: Reader, end: str = "") -> list[Call]:
+  """Reads one call, or a list of calls.
+
+  Args:
+    reader: at the object or list.
+    end: the tag that ends the attempt. Before it, and before the end of the
+      text, the last bracket of a complete call and of the list may be missing.
+  """
+  if not reader.take("["):
+    return [_read_call(reader, end)]
+  calls = [_read_call(reader, end)]
+  while reader.take(",") and reader.peek() != "]":
+    calls.append(_read_call(reader, end))
+  if not reader.take("]") and not at_end(reader, end):
+    reader.fail(ParseReason.EXPECTED_SEPARATOR, "expected ',' or ']'")
+  return calls
+
+
+def read_arguments(reader: Reader) -> dict[str, Json]:
+  """Reads an object, JSON text that holds one, or null."""
+  start = reader.peek()
+  if start == "{":
+    return reader.object()
+  where = reader.position
+  if start in QUOTES:
+    inner = reader.within(reader.string())
+    try:
+      found = inner.object() if inner.peek() == "{" else None
+    except ParseError as error:
+      reader.fail(error.reason, f"in the quoted object: {error}", where)
+    if found is not None and not inner.peek():
+      return found
+  elif start and reader.value() is None:
+    return {}
+  reader.fail(ParseReason.BAD_ARGUMENTS, "expected an object", where)
+
+
+def at_end(reader: Reader, end: str) -> bool:
+  """Whether the text ends here, or the tag `end` is next."""
+  return not reader.peek() or (
+    end != "" and reader.text.startswith(end, reader.position)
+  )
+
+
+def _read_call(reader: Reader, end: str, wrapped: bool = False) -> Call:
+  """Reads one object; `wrapped` in OpenAI's `{"function": …}`."""
+  reader.count_call()
+  if not reader.take("{"):
+    reader.fail(ParseReason.EXPECTED_CALL, "expected '{'")
+  start = reader.position - 1
+  name: str | None = None
+  arguments: dict[str, Json] | None = None
+  inner: Call | None = None
+  seen: set[str] = set()
+  while not reader.take("}"):
+    key, where = reader.key()
+    meaning = "arguments" if key in _ARGUMENTS else key
+    if meaning in seen:
+      reader.fail(ParseReason.DUPLICATE_NAME, f"{key!r} occurs twice", where)
+    seen.add(meaning)
+    reader.expect(":")
+    if key == "name":
+      name = reader.string()
+    elif key in _ARGUMENTS:
+      arguments = read_arguments(reader)
+    elif key == "function" and not wrapped:
+      inner = _read_call(reader, end, wrapped=True)
+    elif key in _IGNORED:
+      reader.value()
+    else:
+      reader.fail(ParseReason.UNKNOWN_KEY, f"{key[:40]!r}", where)
+    if reader.take(",") or reader.peek() == "}":
+      continue
+    complete = inner is not None or (name and arguments is not None)
+    if not (complete and at_end(reader, end)):
+      reader.fail(ParseReason.EXPECTED_SEPARATOR, "expected ',' or '}'")
+    break
+  if inner is not None and name is None and arguments is None:
+    return inner
+  if not name or inner is not None:
+    reader.fail(ParseReason.MISSING_NAME, "a call without a name", start)
+  return Call(name, arguments or {})

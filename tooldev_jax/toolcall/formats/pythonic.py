@@ -1,0 +1,178 @@
+"""`[f(a=1, b="x"), g()]`: what ToolACE trains and BFCL asks for.
+
+Written are Python literals (True, None) with double quotes, so that BFCL's
+decoder reads them wherever Python has a way to say it. A name that is not an
+identifier is written as it is (`Get Fighter(first name="Al")`, `f(class=1)`),
+as ToolACE does, unless it holds brackets, quotes, commas, equal signs or what
+cannot be seen: then it is quoted, `"f(x)"("a=b"=1)`.
+
+An attempt at a call begins where
+
+- `[` is followed by a name, `(` and either `)` or an argument's name and `=`,
+  wherever it stands; so `[1] (a=b)`, `[a link](https://x.org)` and `see [f]`
+  are text, while `[f(a=1) for a in x]` is an attempt, and a failed one;
+- the turn begins with `[name(` and a literal, or it begins with `[name(` and
+  ends with `)]`: positional arguments, which are refused;
+- the turn begins as a call does, but without the `[`: `f(a=1), g()`.
+
+The last `]` may be missing where the text ends. White space before `(` is not
+allowed: prose has it, calls do not.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+
+from tooldev_jax.toolcall.formats.base import CallFormat
+from tooldev_jax.toolcall.formats.reader import QUOTES, Reader
+from tooldev_jax.toolcall.formats.turn import ParseReason
+from tooldev_jax.toolcall.jsontext import Json, escape_surrogates
+from tooldev_jax.toolcall.vocabulary import Call
+
+# No text makes these slow: every repetition is possessive, and those that could
+# run over the same characters from several starting points are short.
+_FORBIDDEN = re.escape("()[]{}=,'\"\\")
+_QUOTED = r"""(?:"(?:[^"\\\n]|\\.){0,1024}+"|'(?:[^'\\\n]|\\.){0,1024}+')"""
+_RUN = rf"[^\n\r{_FORBIDDEN}]{{1,256}}+"  # may end in spaces
+_ARGUMENT = rf"(?:{_QUOTED}|{_RUN})\s*+=(?!=)"
+_NAME = rf"(?:{_QUOTED}|{_RUN}(?<!\s))\("
+_BARE_NAME = r"\w[\w./-]{0,255}+\("
+
+_LISTED = re.compile(rf"\[\s*+{_NAME}\s*+(?:\)|{_ARGUMENT})")
+_LISTED_LITERAL = re.compile(rf"\[\s*+{_NAME}\s*+[\"'\[{{\d-]")
+_LISTED_ALONE = re.compile(rf"\[\s*+{_BARE_NAME}")
+_BARE = re.compile(
+  rf"{_BARE_NAME}\s*+(?:{_ARGUMENT}"
+  rf"|\)(?=[ \t]*+(?:[\]`\n]|\Z|[,;]\s*+(?:\Z|{_BARE_NAME}))))"
+)
+_START = re.compile(r"\s*+(?:```[\w-]{1,20}+\s++|`{1,3}+\s*+)?+")
+_BARE_END = re.compile(r"[\s,;\]]*+\Z")
+_PLAIN_NAME = re.compile(rf"([^\n\r{_FORBIDDEN}]{{1,256}}+)(?<!\s)\(")
+_PLAIN_ARGUMENT = re.compile(rf"({_RUN})=(?!=)")
+_EQUALS = re.compile(r"=(?!=)")
+_WRITTEN_PLAIN = re.compile(rf"{_RUN}")
+
+
+class PythonicFormat(CallFormat):
+  """A list of calls in Python's syntax; see the module."""
+
+  name = "pythonic"
+
+  def _find_first(self, text: str, position: int) -> int | None:
+    opening = _START.match(text, position)
+    start = opening.end() if opening else position
+    if _BARE.match(text, start):
+      return start
+    if _LISTED_LITERAL.match(text, start) or (
+      _LISTED_ALONE.match(text, start) and text.rstrip(" \n`").endswith(")]")
+    ):
+      return start
+    return self._find(text, position)
+
+  def _find(self, text: str, position: int) -> int | None:
+    found = _LISTED.search(text, position)
+    return found.start() if found else None
+
+  def _read(self, reader: Reader) -> list[Call]:
+    if not reader.take("["):
+      return _read_bare(reader)
+    calls = [_read_call(reader)]
+    while reader.take(",") and reader.peek() not in ("]", ""):
+      calls.append(_read_call(reader))
+    if not reader.take("]") and reader.peek() not in ("", "`"):
+      reader.fail(ParseReason.EXPECTED_SEPARATOR, "expected ',' or ']'")
+    return calls
+
+  def _write(self, calls: Sequence[Call]) -> str:
+    return f"[{', '.join(map(_write_call, calls))}]"
+
+
+def _read_bare(reader: Reader) -> list[Call]:
+  """Reads calls without brackets, between commas, semicolons or newlines."""
+  calls = [_read_call(reader)]
+  while True:
+    end = reader.position
+    separated = reader.take(",") or reader.take(";")
+    reader.peek()
+    separated = separated or "\n" in reader.text[end : reader.position]
+    if not (separated and _BARE.match(reader.text, reader.position)):
+      break
+    calls.append(_read_call(reader))
+  reader.position = end
+  reader.match(_BARE_END)
+  return calls
+
+
+def _read_call(reader: Reader) -> Call:
+  """Reads `name(argument=value, …)`."""
+  reader.count_call()
+  if reader.peek() in QUOTES:
+    name = reader.string()
+    reader.expect("(")
+  else:
+    found = reader.match(_PLAIN_NAME)
+    if found is None:
+      reader.fail(ParseReason.EXPECTED_CALL, "expected a name and '('")
+    name = found.group(1)
+  if not name:
+    reader.fail(ParseReason.MISSING_NAME, "the name is empty")
+  arguments: dict[str, Json] = {}
+  while not reader.take(")"):
+    key, where = _read_argument_name(reader)
+    if key in arguments:
+      reader.fail(ParseReason.DUPLICATE_NAME, f"{key!r} occurs twice", where)
+    # The arguments are the outermost object.
+    arguments[key] = reader.value(depth=1)
+    reader.comma_before(")")
+  return Call(name, arguments)
+
+
+def _read_argument_name(reader: Reader) -> tuple[str, int]:
+  """Reads up to the equal sign, and says where the name began."""
+  start = reader.peek()
+  where = reader.position
+  if start in QUOTES:
+    name = reader.string()
+    if reader.match(_EQUALS):
+      return name, where
+  else:
+    found = reader.match(_PLAIN_ARGUMENT)
+    if found is not None:
+      return found.group(1).rstrip(), where
+    reader.value(depth=1)  # Fails in its own way if this is no value either.
+  reader.fail(
+    ParseReason.POSITIONAL_ARGUMENT, "a value without its name", where
+  )
+
+
+def _write_call(call: Call) -> str:
+  arguments = ", ".join(
+    f"{_write_name(name)}={_write_value(value)}"
+    for name, value in call.arguments.items()
+  )
+  return f"{_write_name(call.name)}({arguments})"
+
+
+def _write_name(name: str) -> str:
+  """The name as it is where it can be, else quoted."""
+  plain = name.isprintable() and name == name.strip()
+  if plain and _WRITTEN_PLAIN.fullmatch(name):
+    return name
+  return _write_value(name)
+
+
+def _write_value(value: Json) -> str:
+  """A Python literal that JSON readers mostly understand too."""
+  if isinstance(value, str):
+    return escape_surrogates(json.dumps(value, ensure_ascii=False))
+  if value is None or isinstance(value, bool | int | float):
+    return repr(value)
+  if isinstance(value, Mapping):
+    pairs = (
+      f"{_write_value(key)}: {_write_value(item)}"
+      for key, item in value.items()
+    )
+    return f"{{{', '.join(pairs)}}}"
+  if isinstance(value, list):
+    return f"[{', '.join(map(_write_value, value))}]"
+  raise TypeError(f"{type(value).__name__} is no JSON value")

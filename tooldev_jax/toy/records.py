@@ -1,0 +1,98 @@
+"""Writes the toy world as the record files that real data uses too."""
+
+import dataclasses
+from collections.abc import Iterable
+
+from etils import epath
+
+from tooldev_jax import io
+from tooldev_jax.errors import UserError
+from tooldev_jax.toolcall.vocabulary import Example
+from tooldev_jax.toy import domains, world
+
+# How the tools of a world are divided; no tool is in two of them.
+SPLIT_SHARES = {"train": 0.45, "evolve": 0.25, "dev": 0.1, "test": 0.2}
+
+
+@dataclasses.dataclass(frozen=True)
+class ToyConfig:
+  """How much of the toy world to write; 0 examples of training: none of it.
+
+  Attributes:
+    seed: of the whole world.
+    examples: labelled training examples.
+    queries: unlabelled queries for the rounds.
+    development: examples scored after every stage and round.
+    test: examples scored at the end.
+    max_tools: most tools offered in one example.
+    max_calls: most calls in one example.
+  """
+
+  seed: int = 0
+  examples: int = 0
+  queries: int = 0
+  development: int = 0
+  test: int = 0
+  max_tools: int = 3
+  max_calls: int = 2
+
+  def __post_init__(self):
+    for field in dataclasses.fields(self):
+      if getattr(self, field.name) < 0:
+        raise UserError(
+          f"toy.{field.name}: {getattr(self, field.name)}; at least 0"
+        )
+
+
+def documents(tools: Iterable[world.ToyTool]) -> list[Example]:
+  """One record a tool, without query or calls: stage 1's input."""
+  return [
+    Example(
+      id=f"document-{toy.tool.name}",
+      messages=(),
+      tools=(toy.tool,),
+      calls=(),
+      provenance={"source": "toy", "category": "document"},
+    )
+    for toy in tools
+  ]
+
+
+def unlabelled(example: Example) -> Example:
+  """The query alone: no tools, no calls, no trace of either."""
+  return Example(
+    id=example.id,
+    messages=example.messages,
+    tools=(),
+    calls=(),
+    provenance={"source": "toy", "split": "evolve"},
+  )
+
+
+def write_world(config: ToyConfig, folder: epath.Path) -> None:
+  """Writes the files; their names are what configs refer to.
+
+  documents.jsonl, examples.jsonl, queries.jsonl, development.jsonl and
+  test.jsonl are inputs of the stages; queries_gold.jsonl holds the answers to
+  queries.jsonl, and only `evaluate` opens it.
+  """
+  worlds = world.split_tools(config.seed, SPLIT_SHARES, domains.QUICKSTART)
+  # Queries of the rounds always need a tool: a made tool for a query that
+  # needs none cannot be judged by voting.
+  mixed = world.Mix(max_tools=config.max_tools, max_calls=config.max_calls)
+  asking = dataclasses.replace(mixed, weights=(*mixed.weights[:-1], 0.0))
+
+  def draw(split: str, count: int, mix: world.Mix) -> list[Example]:
+    return list(world.examples(worlds[split], split, count, config.seed, mix))
+
+  def write(name: str, examples: Iterable[Example]) -> None:
+    rows = [example.to_json() for example in examples]
+    io.write_jsonl(folder / f"{name}.jsonl", rows)
+
+  gold = draw("evolve", config.queries, asking)
+  write("documents", documents(worlds["train"].tools))
+  write("examples", draw("train", config.examples, mixed))
+  write("queries", [unlabelled(example) for example in gold])
+  write("queries_gold", gold)
+  write("development", draw("dev", config.development, mixed))
+  write("test", draw("test", config.test, mixed))

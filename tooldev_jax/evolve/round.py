@@ -176,7 +176,7 @@ def _read_tools(
     return dataclasses.replace(
       candidate, fate=Fate.TOOLS_UNREADABLE, detail=e.reason.value
     )
-  findings = checks.check_tools(tools)
+  findings = [one for one in checks.check_tools(tools) if one.unsound]
   if findings or not tools:
     detail = findings[0].reason.value if findings else "no_tools"
     return dataclasses.replace(

@@ -5,7 +5,8 @@ Nothing is raised for what a document or a model says.
 
 A call may only use parameters that are described: an object that lists its
 properties is closed, unless it says `additionalProperties` itself. JSON Schema
-would let anything pass, and BFCL counts it as wrong.
+would let anything pass, and BFCL counts it as wrong. What such an object
+requires may be used too, described or not.
 """
 
 import functools
@@ -49,7 +50,10 @@ _TYPING = frozenset(("type", "enum", "const", "anyOf", "oneOf", "properties"))
 
 
 def check_tools(tools: Sequence[Tool]) -> tuple[Finding, ...]:
-  """`check_tool` for each, and names that occur twice."""
+  """`check_tool` for each, and names that occur twice.
+
+  A set can be used if none of its findings is `unsound`.
+  """
   found: list[Finding] = []
   seen: dict[str, int] = {}
   for index, tool in enumerate(tools):
@@ -292,6 +296,11 @@ def _unknown(
     ]
     if inner:
       yield from _unknown(item, inner, root, (*path, name))
-    elif closed:
+    elif closed and not any(name in _required(part) for part in parts):
       where = pointer(*path, name)
       yield Finding(Reason.UNKNOWN_ARGUMENT, where, "is no parameter")
+
+
+def _required(schema: Schema) -> Sequence[Json]:
+  names = schema.get("required")
+  return names if isinstance(names, list) else ()

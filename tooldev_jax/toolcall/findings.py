@@ -16,7 +16,7 @@ class Reason(enum.StrEnum):
   BAD_SCHEMA = "bad_schema"  # against the meta-schema of JSON Schema
   UNTYPED_PARAMETER = "untyped_parameter"
   UNKNOWN_TYPE = "unknown_type"
-  UNKNOWN_REQUIRED = "unknown_required"  # required, but no such property
+  UNKNOWN_REQUIRED = "unknown_required"  # required, but described nowhere
   BAD_DEFAULT = "bad_default"  # does not fit its own parameter
   BAD_ENUM = "bad_enum"  # a value of another type, or twice the same
   BAD_REFERENCE = "bad_reference"  # to nothing, or to another document
@@ -40,6 +40,23 @@ class Reason(enum.StrEnum):
   UNGROUNDED = "ungrounded"
 
 
+# What makes a definition unusable, wherever it came from: it cannot be shown to
+# a model under its name, or no call of it can be judged. The other findings of
+# a definition (no description, an odd default, a pattern that is not checked)
+# are matters of taste.
+UNSOUND = frozenset(
+  (
+    Reason.BAD_NAME,
+    Reason.DUPLICATE_NAME,
+    Reason.NOT_AN_OBJECT,
+    Reason.BAD_SCHEMA,
+    Reason.UNKNOWN_TYPE,
+    Reason.BAD_REFERENCE,
+    Reason.TOO_LARGE,
+  )
+)
+
+
 @dataclasses.dataclass(frozen=True)
 class Finding:
   """One thing that is wrong.
@@ -53,6 +70,11 @@ class Finding:
   reason: Reason
   where: str
   detail: str
+
+  @property
+  def unsound(self) -> bool:
+    """Whether it makes a definition unusable; see `UNSOUND`."""
+    return self.reason in UNSOUND
 
 
 def pointer(*steps: str | int) -> str:

@@ -13,7 +13,6 @@ from etils import epath
 from tooldev_jax.errors import UserError
 from tooldev_jax.toolcall import jsontext, textfile, yamltext
 from tooldev_jax.toolcall.checks import check_tool
-from tooldev_jax.toolcall.findings import Reason
 from tooldev_jax.toolcall.importers.base import (
   Entry,
   Imported,
@@ -44,20 +43,6 @@ IMPORTERS: Mapping[str, Importer] = {
 }
 
 _KNOWN = re.compile(r"\.(?:jsonl?|ya?ml)(?:\.gz)?\Z")
-
-# What makes a definition unusable. The other findings (no description, an odd
-# default) are matters of taste, and left to who uses the tools.
-_UNSOUND = frozenset(
-  (
-    Reason.BAD_NAME,
-    Reason.NOT_AN_OBJECT,
-    Reason.BAD_SCHEMA,
-    Reason.UNKNOWN_TYPE,
-    Reason.UNKNOWN_REQUIRED,
-    Reason.BAD_REFERENCE,
-    Reason.TOO_LARGE,
-  )
-)
 
 
 def import_tools(path: epath.PathLike, kind: str = "auto") -> Imported:
@@ -169,7 +154,7 @@ def _build(entry: Entry, place: str, names: set[str]) -> Tool | Refusal:
     detail = f"{tool.name!r} came before in this document"
     return Refusal(place, RefusalReason.DUPLICATE_NAME, detail)
   for finding in check_tool(tool):
-    if finding.reason in _UNSOUND:
+    if finding.unsound:
       detail = f"{tool.name!r}, {finding.where}: {finding.detail}"
       return Refusal(place, finding.reason, detail)
   return tool

@@ -1,0 +1,15 @@
+"""The one way to make a seed from the run's seed."""
+
+import hashlib
+
+
+def fold(seed: int, *names: object) -> int:
+  """A seed of 31 bits for one use of randomness.
+
+  Args:
+    seed: of the run.
+    *names: what the seed is for, as ("round", 2, "calls.jsonl"). Other names
+      give an independent seed; the order counts.
+  """
+  text = "\x1f".join(map(str, (seed, *names)))
+  return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1

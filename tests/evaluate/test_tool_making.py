@@ -77,10 +77,41 @@ def test_a_skipped_query_is_not_parsed():
 
 
 def test_an_unsound_tool_is_not_valid_and_says_why():
-  unsound = make_tool("get_weather", ["town"], city="string")
+  unsound = make_tool("get_weather", ["city"], city="tensor")
   judged = judge([OSLO], [unsound])
   assert judged.parsed and not judged.valid and not judged.usable
-  assert judged.findings == ("unknown_required",)
+  assert judged.findings == ("unknown_type",)
+
+
+def test_two_tools_of_one_name_are_not_valid():
+  other = make_tool("get_weather", place="string")
+  judged = judge([OSLO], [WEATHER, other])
+  assert not judged.valid and judged.findings == ("duplicate_name",)
+
+
+@pytest.mark.parametrize(
+  "city",
+  [
+    {"type": "string", "description": ""},
+    {"type": "string", "pattern": "^(?!x).*"},
+    {"description": "Where.", "type": "string", "default": 3},
+  ],
+)
+def test_a_matter_of_taste_is_told_and_costs_nothing(city):
+  tool = make_tool("get_weather", city=city)
+  judged = judge([OSLO], [tool])
+  assert judged.valid and judged.usable and judged.usable_by_name
+  assert judged.findings
+
+
+def test_what_is_required_needs_a_value_even_if_nothing_describes_it():
+  tool = make_tool("get_weather", ["town"], city="string")
+  judged = judge([OSLO], [tool])
+  assert judged.valid and judged.findings == ("unknown_required",)
+  # The city may stand under "town", but not under both names.
+  assert judged.usable and not judged.usable_by_name
+  judged = judge([Call("get_weather", {})], [tool])
+  assert not judged.usable
   # It still covers gold by name.
   assert judged.named == 1
 

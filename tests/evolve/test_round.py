@@ -62,8 +62,11 @@ class Script:
     )
 
 
-def _round(tools, calls, **changes):
-  queries = [Example(id, (Message("user", QUERY),)) for id in tools]
+ASKED = (Message("user", QUERY),)
+
+
+def _round(tools, calls, messages=ASKED, **changes):
+  queries = [Example(id, messages) for id in tools]
   config = dataclasses.replace(EvolveConfig(samples=4), **changes)
   ask = Script({k: v for k, v in tools.items() if v}, calls)
   folder = epath.Path("/nowhere")
@@ -145,6 +148,61 @@ def test_ungrounded_values_vote_where_the_config_lets_them():
   strict, _ = _round({"q": [_tool()]}, {"q": rome})
   lenient, _ = _round({"q": [_tool()]}, {"q": rome}, grounded=False)
   assert (len(strict.kept), len(lenient.kept)) == (0, 1)
+
+
+NEXT = Message("user", "And what about tomorrow?")
+DIALOGUES = {
+  "an earlier turn": (
+    Message("user", QUERY),
+    Message("assistant", "It will be sunny."),
+    NEXT,
+  ),
+  "a tool's result": (
+    Message("user", "Where do I live?"),
+    Message("assistant", calls=(Call("home", {}),)),
+    Message("tool", '{"city": "Oslo"}', name="home"),
+    NEXT,
+  ),
+  "the system text": (Message("system", "The user lives in Oslo."), NEXT),
+  "an offer that is accepted": (
+    Message("user", "What is the weather?"),
+    Message("assistant", "Shall I look it up for Oslo?"),
+    Message("user", "Yes, please."),
+  ),
+}
+
+
+@pytest.mark.parametrize("messages", DIALOGUES.values(), ids=DIALOGUES)
+def test_a_value_may_come_from_any_message_of_a_dialogue(messages):
+  made, _ = _round({"q": [_tool()]}, {"q": [GOOD] * 8}, messages, samples=8)
+  (example,) = made.kept
+  assert example.messages == messages
+  assert example.calls == (Call("weather", {"city": "Oslo"}),)
+  assert example.provenance["vote_share"] == 1.0
+
+
+def test_a_value_that_no_message_of_a_dialogue_holds_is_ungrounded():
+  rome = ['[weather(city="Rome")]'] * 4
+  messages = DIALOGUES["an earlier turn"]
+  made, _ = _round({"q": [_tool()]}, {"q": rome}, messages)
+  assert made.kept == ()
+  assert made.counts["samples_dropped"] == {"ungrounded:ungrounded": 4}
+
+
+@pytest.mark.parametrize(
+  "city",
+  [
+    {"type": "string"},
+    {"type": "string", "description": "Where.", "pattern": "^(?!Rome).*"},
+    {"description": "Where."},
+  ],
+  ids=["no description", "look-ahead", "no type"],
+)
+def test_made_tools_are_not_dropped_for_matters_of_taste(city):
+  parameters = {"type": "object", "properties": {"city": city}}
+  tool = _tool(parameters=parameters, description="")
+  made, _ = _round({"q": [tool]}, {"q": [GOOD] * 4})
+  assert [example.tools[0].name for example in made.kept] == ["weather"]
 
 
 def test_of_several_tool_sets_the_one_that_got_furthest_counts():

@@ -4,7 +4,9 @@ A made tool has names of its own, so it is not compared with gold as text.
 What the figures mean:
 
 - *parsed*: the answer can be read as tool definitions. *Valid*: it parses,
-  holds at least one, and `check_tool` finds nothing wrong with any of them.
+  holds at least one, and nothing that `check_tools` finds makes them unsound.
+  Importers and rounds keep and drop tools by the same rule, so a missing
+  description or a pattern that is not checked costs nothing.
 - *coverage*: gold's called tools are looked for among the made ones, by name
   (letters and digits, case ignored: `getWeather` is `get_weather`), else the
   made tool that shares most parameter names stands for it. *Named*: share of
@@ -51,8 +53,9 @@ class ToolJudgement:
     parsed: whether the answer could be read as tools.
     parse_reason: the reader's typed reason when not, else "".
     made_tools: number of tools made.
-    valid: whether there are tools and all are sound.
-    findings: typed reasons against them, repeated if found repeatedly.
+    valid: whether there are tools and none is unsound.
+    findings: all that `check_tools` found in them, matters of taste included,
+      repeated if found repeatedly.
     gold_tools: number of tools that the gold calls use.
     named: gold tools with a made tool of the same name.
     parameters: parameters of the gold tools.
@@ -97,7 +100,7 @@ class ToolScores:
     cut: answers that ran into the token limit.
     skipped: examples that were never answered.
     parse_reasons: unparsed answers by reason.
-    findings: answers by what `check_tool` found in them.
+    findings: answers by what `check_tools` found in them.
     solved: share that a solver answers with the made tools; None if not asked.
   """
 
@@ -127,8 +130,8 @@ def judge(example: Example, output: OutputRecord) -> ToolJudgement:
     except toolparse.ToolParseError as e:
       reason = metrics.reason_text(e.reason)
   tools = made or ()
-  findings = [f for tool in tools for f in checks.check_tool(tool)]
-  valid = bool(tools) and not findings
+  findings = checks.check_tools(tools)
+  valid = bool(tools) and not any(one.unsound for one in findings)
   gold = example.called_tools
   stand_ins = [(tool, _stand_in(tool, tools)) for tool in gold]
   return ToolJudgement(
@@ -314,19 +317,21 @@ def carries(tool: Tool, call: Call, by_name: bool = False) -> bool:
     each required parameter without a default has a value.
   """
   arguments = canonical.canonical_call(call).arguments
-  properties = dict(_properties(tool))
+  required = tool.parameters.get("required") or ()
+  # What is required may be given, whether it is described or not.
+  undescribed: dict[str, Json] = {str(name): {} for name in required}
+  properties = {**undescribed, **_properties(tool)}
   admits_AxP = np.array(
     [
       [
         (not by_name or plain_name(name) == plain_name(parameter))
-        and _admits(tool, parameter, value)
-        for parameter in properties
+        and _admits(tool, parameter, schema, value)
+        for parameter, schema in properties.items()
       ]
       for name, value in arguments.items()
     ],
     bool,
   ).reshape(len(arguments), len(properties))
-  required = tool.parameters.get("required", ())
   needed = [
     index
     for index, (parameter, schema) in enumerate(properties.items())
@@ -338,11 +343,11 @@ def carries(tool: Tool, call: Call, by_name: bool = False) -> bool:
   return covers(admits_AxP) and covers(admits_AxP[:, needed].T)
 
 
-def _admits(tool: Tool, parameter: str, value: Json) -> bool:
+def _admits(tool: Tool, parameter: str, schema: Json, value: Json) -> bool:
   """Whether a parameter's schema admits a value, by `check_call`."""
   lone = {
     **tool.parameters,
-    "properties": {parameter: _properties(tool)[parameter]},
+    "properties": {parameter: schema},
     "required": [parameter],
   }
   probe = Tool("probe", "", lone)

@@ -26,7 +26,7 @@ class EvolveConfig:
     min_vote_share: least share of all samples, malformed ones included, that
       the winner needs.
     max_vote_share: most share that still teaches something; 1 keeps all.
-    grounded: drop samples with a value that is not in the query.
+    grounded: drop samples with a value that no message of the query holds.
     train_generation: also train on query -> made tools of what was kept.
     weight_by_share: weigh a kept example by its vote share.
     replay: labelled examples mixed in, as a share of stage 2's; 1 is all.

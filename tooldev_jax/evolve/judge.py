@@ -14,7 +14,7 @@ from typing import Any
 from tooldev_jax.evolve.config import EvolveConfig
 from tooldev_jax.toolcall import canonical, checks
 from tooldev_jax.toolcall.formats import CallFormat, ParseError
-from tooldev_jax.toolcall.vocabulary import Call, Tool
+from tooldev_jax.toolcall.vocabulary import Call, Message, Tool
 
 
 class Fate(enum.StrEnum):
@@ -76,15 +76,31 @@ class Vote:
     }
 
 
+def said(messages: Sequence[Message]) -> str:
+  """All that a call's values may come from: every message of a dialogue.
+
+  A value can be in an early turn, in a tool's result, in the system text
+  (today's date) or in an offer that the user accepts with "yes".
+  """
+  return "\n".join(message.content for message in messages)
+
+
 def read_sample(
   text: str,
   finished: bool,
   tools: Sequence[Tool],
-  query: str,
+  source: str | None,
   call_format: CallFormat,
-  grounded: bool,
 ) -> Sample:
-  """Parses and checks one answer to (query, tools)."""
+  """Parses and checks one sampled answer.
+
+  Args:
+    text: as sampled.
+    finished: whether it stopped by itself.
+    tools: those that were offered.
+    source: what every value must be found in; None lets all values pass.
+    call_format: how calls are written.
+  """
   if not finished:
     return Sample(text, finished, "unfinished")
   try:
@@ -97,9 +113,9 @@ def read_sample(
     findings = checks.check_call(call, tools)
     if findings:
       return Sample(text, finished, f"misfit:{findings[0].reason.value}")
-    if grounded:
+    if source is not None:
       tool = next(t for t in tools if t.name == call.name)
-      findings = checks.check_grounded(call, tool, query)
+      findings = checks.check_grounded(call, tool, source)
       if findings:
         return Sample(text, finished, f"ungrounded:{findings[0].reason.value}")
   key = canonical.canonical_key(calls, tools)

@@ -19,7 +19,7 @@ from tooldev_jax.data.views import View
 from tooldev_jax.evolve import ask as ask_
 from tooldev_jax.evolve import diversity
 from tooldev_jax.evolve.config import EvolveConfig
-from tooldev_jax.evolve.judge import Fate, Sample, Vote, read_sample, vote
+from tooldev_jax.evolve.judge import Fate, Sample, Vote, read_sample, said, vote
 from tooldev_jax.toolcall import checks
 from tooldev_jax.toolcall.formats import CallFormat
 from tooldev_jax.toolcall.vocabulary import Example, Tool
@@ -213,15 +213,9 @@ def _judge(
 ) -> Candidate:
   if not answers.fits:
     return dataclasses.replace(candidate, fate=Fate.PROMPT_TOO_LONG)
+  source = said(candidate.example.messages) if config.grounded else None
   samples: list[Sample] = [
-    read_sample(
-      text,
-      finished,
-      candidate.tools,
-      candidate.example.query,
-      call_format,
-      config.grounded,
-    )
+    read_sample(text, finished, candidate.tools, source, call_format)
     for text, finished in zip(answers.texts, answers.finished, strict=True)
   ]
   outcome = vote(samples, config)

@@ -40,8 +40,10 @@ def of_stage(config: Any, workdir: Any, stage: str) -> tuple[Any, Any]:
   from tooldev_jax import inputs, stage_data
   from tooldev_jax.data import encoding, tokenizer
   from tooldev_jax.errors import UserError
+  from tooldev_jax.evaluate.state import read_official
 
-  read = inputs.read_inputs(config, workdir)
+  official = read_official(config.evaluate, config.seed)
+  read = inputs.read_inputs(config, workdir, official.examples)
   chat = tokenizer.ChatTokenizer.load(config.base.path)
   encoder = encoding.Encoder(chat, config.view.call_format, config.encode)
   data = stage_data.StageData(config, workdir, read, encoder)

@@ -8,9 +8,8 @@ import pytest
 from etils import epath
 
 from tests import pipeline_run
-from tooldev_jax import inputs, io, measure, pipeline
+from tooldev_jax import inputs, io, pipeline
 from tooldev_jax.errors import UserError
-from tooldev_jax.evaluate import bfcl, bfcl_checker
 from tooldev_jax.toolcall.vocabulary import Example
 
 
@@ -123,24 +122,6 @@ def test_the_report_says_what_each_part_took_and_how_tools_were_used(finished):
     assert stage["tools"]["solved"]["n"] == stage["tools"]["n"] > 0
   (first,) = summary["rounds"]
   assert first["meters"].keys() == {"distinct tools", "call bigram entropy"}
-
-
-def test_bfcl_without_its_checker_is_said_to_be_skipped(monkeypatch):
-  def missing():
-    raise bfcl_checker.CheckerMissingError("not installed")
-
-  monkeypatch.setattr(bfcl_checker, "Checker", missing)
-  monkeypatch.setattr(bfcl, "find_folder", lambda folder: folder)
-  monkeypatch.setattr(bfcl, "read_cases", lambda folder: ["case"] * 9)
-  monkeypatch.setattr(
-    bfcl, "slice_cases", lambda cases, n, seed: cases[: n or 9]
-  )
-  changes = {"evaluate.bfcl": "here", "evaluate.bfcl_slice": 2}
-  official = measure.Official(pipeline_run.small_config(**changes))
-  assert [n.count for n in official.notices] == [7]
-  assert official._score(None, official._slice) is None
-  (notice,) = official.notices
-  assert "not installed" in notice.why
 
 
 def test_another_config_in_the_folder_is_refused_with_the_difference(finished):

@@ -9,9 +9,10 @@ from ml_collections import ConfigDict
 
 from launch import show
 from tests import pipeline_run
-from tooldev_jax import inputs, io, measure, records, stage_data
+from tooldev_jax import inputs, io, records, stage_data
 from tooldev_jax.data import encoding, tokenizer
 from tooldev_jax.errors import UserError
+from tooldev_jax.evaluate.state import Development
 from tooldev_jax.evolve import round as evolved
 
 
@@ -129,7 +130,7 @@ def test_a_round_with_nothing_to_learn_ends_as_it_began(tmp_path, monkeypatch):
   config = pipeline_run.small_config(**{"round.max_targets": 2})
   run = pipeline_run.start(config, epath.Path(tmp_path))
   _make_round(run.workdir, run.inputs)
-  scores = measure.Development(0.25, None)
+  scores = Development(0.25, None)
   monkeypatch.setattr(run, "_standing", lambda adapter: scores)
   monkeypatch.setattr(run.student, "learn", None)  # Nothing is trained.
   state = run._round(1)

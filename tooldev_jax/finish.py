@@ -16,7 +16,13 @@ import jax
 from etils import epath
 
 from tooldev_jax import inputs, io, measure
-from tooldev_jax.evaluate import labels, report, terminal
+from tooldev_jax.evaluate import report, terminal
+from tooldev_jax.evaluate.state import (
+  EvaluationSets,
+  ModelState,
+  evaluate_states,
+  summarise_round,
+)
 from tooldev_jax.evaluate.summary import (
   RoundSummary,
   RunSummary,
@@ -27,7 +33,6 @@ from tooldev_jax.evolve.round import is_made, read_round
 from tooldev_jax.models import peft
 from tooldev_jax.parallel import processes
 from tooldev_jax.student import BASE
-from tooldev_jax.toolcall.vocabulary import Example
 
 if TYPE_CHECKING:
   from tooldev_jax.pipeline import Run, State
@@ -37,21 +42,29 @@ ADAPTER_FOLDER = "export/adapter"
 
 def test_and_report(run: "Run") -> None:
   """Scores every state on the test examples and writes the report."""
-  examiner = measure.Examiner(run)
   states = run.states()
-  accepted = [BASE.name, *(state.name for state in states if state.accepted)]
-  stages = [examiner.stage(BASE.name, BASE, "", ends=True)]
-  parent = BASE.name
-  for state in states:
-    scored = examiner.stage(
+  tested = [ModelState(BASE.name, measure.answering(run, BASE))]
+  tested += [
+    ModelState(
       state.name,
-      run.adapter(state.adapter_from),
-      parent,
-      ends=state.name == accepted[-1],
+      measure.answering(run, run.adapter(state.adapter_from)),
+      state.started_from,
+      state.accepted,
     )
+    for state in states
+  ]
+  found = evaluate_states(
+    tested,
+    EvaluationSets(
+      run.inputs.test,
+      run.official,
+      run.config.evaluate.tool_making,
+      run.config.view.call_format,
+    ),
+  )
+  stages = [found.stages[0]]
+  for scored, state in zip(found.stages[1:], states, strict=True):
     stages.append(_with_training(scored, state, run.workdir / state.name))
-    if state.accepted:
-      parent = state.name
   notices = [*run.inputs.notices, *run.official.notices]
   notices += [notice for state in states for notice in state.notices]
   summary = RunSummary(
@@ -59,9 +72,9 @@ def test_and_report(run: "Run") -> None:
     facts=_facts(run),
     stages=tuple(stages),
     rounds=tuple(_rounds(run, states)),
-    garbage=examiner.garbage(),
-    garbage_bfcl=run.official.of_garbage(),
-    samples=examiner.samples(parent),
+    garbage=found.garbage,
+    garbage_bfcl=found.garbage_bfcl,
+    samples=found.samples,
     notices=tuple(notices),
     config=(run.workdir / "config.json").read_text(encoding="utf-8"),
     next_step=_next_step(run),
@@ -126,7 +139,6 @@ def _with_training(
   return dataclasses.replace(
     scored,
     note=state.verdict,
-    accepted=state.accepted,
     examples=state.examples,
     tokens=state.tokens,
     loss_steps=tuple(range(1, len(losses) + 1)),
@@ -142,38 +154,14 @@ def _rounds(run: "Run", states: Sequence["State"]) -> list[RoundSummary]:
     if not is_made(folder):
       continue
     made = read_round(folder)
-    counts = made.counts
     rounds.append(
-      RoundSummary(
-        name=state.name.replace("_", " "),
-        fates=counts["fates"],
-        sample_reasons=counts["samples_dropped"],
-        vote_shares=tuple(counts["vote_shares"]),
-        labels=_label_scores(made.kept, gold),
-        meters=counts["diversity"],
+      dataclasses.replace(
+        summarise_round(state.name, made.kept, made.counts, gold),
         accepted=state.accepted,
         verdict=state.verdict,
       )
     )
   return rounds
-
-
-def _label_scores(
-  kept: Sequence[Example], gold: Sequence[Example]
-) -> labels.LabelScores | None:
-  """How right the labels of a round were; None without gold or labels."""
-  if not gold or not kept:
-    return None
-  made = [
-    labels.Label(
-      example_id=example.id,
-      calls=example.calls,
-      tools=example.tools,
-      vote_share=float(str(example.provenance["vote_share"])),
-    )
-    for example in kept
-  ]
-  return labels.score(labels.judge_all(made, gold))
 
 
 def _facts(run: "Run") -> Mapping[str, str]:

@@ -19,7 +19,6 @@ from tooldev_jax.data.decontaminate import (
 )
 from tooldev_jax.data.sources import read_examples
 from tooldev_jax.errors import UserError
-from tooldev_jax.evaluate import bfcl
 from tooldev_jax.evaluate.summary import Notice
 from tooldev_jax.toolcall.formats import RenderError, get_format
 from tooldev_jax.toolcall.vocabulary import Example
@@ -58,11 +57,18 @@ class Inputs:
     return {role: len(getattr(self, role)) for role in (*TRAINING, *EVALUATION)}
 
 
-def read_inputs(config: RunConfig, workdir: epath.Path) -> Inputs:
+def read_inputs(
+  config: RunConfig, workdir: epath.Path, official: Sequence[Example] = ()
+) -> Inputs:
   """Writes the toy world if the config has one, and reads all inputs.
 
   What training data shares with the evaluation sets is written to
   `decontamination.json`.
+
+  Args:
+    config: of the run.
+    workdir: the run's folder.
+    official: BFCL's cases, an evaluation set beside the config's.
 
   Raises:
     UserError: a file is missing, is of another kind, or has too many bad
@@ -81,7 +87,7 @@ def read_inputs(config: RunConfig, workdir: epath.Path) -> Inputs:
     dataclasses.replace(example, tools=(), calls=(), answer="")
     for example in read["queries"]
   )
-  read |= _decontaminated(config, read, workdir, notices)
+  read |= _decontaminated(config, read, official, workdir, notices)
   _check(config, read)
   return Inputs(**read, notices=tuple(notices))
 
@@ -179,13 +185,16 @@ def _lacks(role: str, call_format: str) -> Sequence[_Lack]:
 
 
 def _decontaminated(
-  config: RunConfig, read: _Found, workdir: epath.Path, notices: list[Notice]
+  config: RunConfig,
+  read: _Found,
+  official: Sequence[Example],
+  workdir: epath.Path,
+  notices: list[Notice],
 ) -> _Found:
   """Training data without what evaluation asks; the report is written."""
   sets = {role: read[role] for role in EVALUATION}
-  if config.evaluate.bfcl:
-    cases = bfcl.read_configured(config.evaluate.bfcl)
-    sets["bfcl"] = tuple(case.example for case in cases)
+  if official:
+    sets["bfcl"] = tuple(official)
   evaluation = [
     dataclasses.replace(example, id=f"{name}: {example.id}")
     for name, examples in sets.items()

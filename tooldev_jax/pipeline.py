@@ -28,6 +28,7 @@ from tooldev_jax import inputs as inputs_
 from tooldev_jax.config import STAGES, RunConfig, differences
 from tooldev_jax.data.encoding import EncodedSet
 from tooldev_jax.errors import UserError
+from tooldev_jax.evaluate.state import Development, Official, read_official
 from tooldev_jax.evaluate.summary import Notice
 from tooldev_jax.evolve.round import (
   RoundData,
@@ -37,7 +38,6 @@ from tooldev_jax.evolve.round import (
   write_round,
 )
 from tooldev_jax.inputs import Inputs
-from tooldev_jax.measure import Development
 from tooldev_jax.parallel import processes
 from tooldev_jax.stage_data import StageData, settings_of, why_none
 from tooldev_jax.student import BASE, Adapter, Student, asking, seed_of
@@ -55,6 +55,7 @@ class State:
     adapter: fingerprint of its adapter.
     adapter_from: name of the state that trained it: its own, unless there was
       nothing to train on.
+    started_from: name of the state that its training started from.
     accepted: False when a round was rolled back.
     verdict: why, in one sentence.
     exact: share of exact calls on development.
@@ -69,6 +70,7 @@ class State:
   name: str
   adapter: str
   adapter_from: str
+  started_from: str
   accepted: bool
   verdict: str
   exact: float
@@ -182,6 +184,7 @@ class Run:
         name=name,
         adapter=before.fingerprint,
         adapter_from=before.name,
+        started_from=before.name,
         accepted=False,
         verdict=f"nothing to learn: {why}",
         exact=standing.exact,
@@ -249,6 +252,7 @@ class Run:
       name=name,
       adapter=result.fingerprint,
       adapter_from=name,
+      started_from=start.name,
       accepted=True,
       verdict="",
       exact=scores.exact,
@@ -272,7 +276,10 @@ class Run:
   def inputs(self) -> Inputs:
     """All inputs, read once."""
     found = _lead_first(
-      "inputs", lambda: inputs_.read_inputs(self.config, self.workdir)
+      "inputs",
+      lambda: inputs_.read_inputs(
+        self.config, self.workdir, self.official.examples
+      ),
     )
     counts = ", ".join(f"{n} {role}" for role, n in found.counts().items())
     self.say(f"inputs: {counts}")
@@ -292,9 +299,9 @@ class Run:
     )
 
   @functools.cached_property
-  def official(self) -> measure.Official:
-    """BFCL's cases and checker, read once."""
-    return measure.Official(self.config)
+  def official(self) -> Official:
+    """BFCL's cases, read once."""
+    return read_official(self.config.evaluate, self.config.seed)
 
   def states(self) -> list[State]:
     """All states that are complete, in the order they were made."""

@@ -308,7 +308,7 @@ def test_what_was_skipped_is_said_with_its_reason():
   )
   shown = run_tables.notices(run)
   cells = [row.cells for row in shown.rows]
-  assert ("BFCL, base", "all", "scores were skipped: no package") in cells
+  assert ("BFCL", "all", "scores were skipped: no package") in cells
   assert tables.bfcl(run) is None
   for text in (
     report.render_html(run),

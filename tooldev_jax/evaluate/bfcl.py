@@ -36,22 +36,9 @@ __all__ = [
   "find_folder",
   "judge_all",
   "read_cases",
-  "read_configured",
   "score",
   "slice_cases",
 ]
-
-
-def read_configured(setting: str) -> list[BfclCase]:
-  """All cases of what a config names.
-
-  Args:
-    setting: a folder of BFCL's files, or "package" for the one of bfcl-eval.
-
-  Raises:
-    BfclError: it is not there, or holds a bad row.
-  """
-  return read_cases(find_folder(None if setting == "package" else setting))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -160,6 +160,29 @@ def judge_all(
   ]
 
 
+def score_round(
+  kept: Sequence[Example], gold: Sequence[Example]
+) -> LabelScores | None:
+  """How right the labels are that a round kept; None without labels or gold.
+
+  Args:
+    kept: self-made examples with their "vote_share" in `provenance`.
+    gold: answers to the round's queries, by the same ids.
+  """
+  if not gold:
+    return None
+  made = [
+    Label(
+      example_id=example.id,
+      calls=example.calls,
+      tools=example.tools,
+      vote_share=float(str(example.provenance["vote_share"])),
+    )
+    for example in kept
+  ]
+  return score(judge_all(made, gold))
+
+
 def score(
   judgements: Sequence[LabelJudgement], seed: int = 0
 ) -> LabelScores | None:

@@ -221,8 +221,13 @@ def notices(summary: RunSummary) -> Table | None:
   ]
   for stage in summary.stages:
     rows += _answer_notices(stage)
-    if stage.bfcl and stage.bfcl.skipped:
-      rows.append(Row((f"BFCL, {stage.name}", "all", stage.bfcl.skipped)))
+  skipped = [
+    scores.skipped
+    for stage in summary.stages
+    for scores in (stage.bfcl_slice, stage.bfcl)
+    if scores and scores.skipped
+  ]
+  rows += [Row(("BFCL", "all", why)) for why in dict.fromkeys(skipped)]
   if not rows:
     return None
   return Table(

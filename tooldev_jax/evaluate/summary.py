@@ -23,13 +23,14 @@ class StageSummary:
   Attributes:
     name: "base", "adapt", "decompose", "round 1", …
     note: one sentence about it, if there is something to say.
+    started_from: the stage that its training started from; "" for none.
     accepted: False when a round was rolled back; its scores are still shown.
     calls: scores on the evaluation set; None if it was not evaluated.
     tools: tool making on the same set.
     bfcl_slice: official scores on a slice, the same for every stage.
     bfcl: official scores on all cases of the run, of the first and the final
       state.
-    change: exact calls against the state this one continued from.
+    change: exact calls against the stage in `started_from`.
     examples: examples it was trained on; 0 for the base.
     tokens: tokens whose loss was trained on.
     loss_steps: step of each recorded loss.
@@ -38,6 +39,7 @@ class StageSummary:
 
   name: str
   note: str = ""
+  started_from: str = ""
   accepted: bool = True
   calls: CallScores | None = None
   tools: ToolScores | None = None

@@ -124,13 +124,24 @@ def scores(summary: RunSummary) -> Table | None:
       " calls. “Over-calls” is the share answered with a call where no tool"
       " fits; it is never averaged with the rest: the garbage row, a model"
       " that emits no calls at all, has none. “Change” is in percentage points"
-      " of exact calls against the state the stage continued from, paired"
-      " over the same examples, with an exact McNemar test. “Usable tools”"
+      " of exact calls against the state whose adapter the stage started from"
+      f"{_starts(summary)}, paired over the same examples, with an exact"
+      " McNemar test. “Usable tools”"
       " are made by the model for a query and could answer it; “solved with"
       " them” is what the same model makes of its own tools. Brackets are 95"
       " % intervals.",
     )
   )
+
+
+def _starts(summary: RunSummary) -> str:
+  """Where stages started that did not go on from the last accepted one."""
+  told, last = [], ""
+  for stage in summary.stages:
+    if stage.started_from not in ("", last):
+      told.append(f"{stage.name} from {stage.started_from}")
+    last = stage.name if stage.accepted else last
+  return f" ({', '.join(told)})" if told else ""
 
 
 def _official_calls(stage: StageSummary) -> Figure | None:

@@ -150,7 +150,7 @@ def test_yaml_that_is_none_names_its_place(write):
   two = write("two.yaml", "---\nname: f\ndescription: F.\n---\n3\n")
   imported = import_tools(two)
   assert [tool.name for tool in imported.tools] == ["f"]
-  assert refused(imported) == [("two.yaml:4#", "unknown_kind")]
+  assert refused(imported) == [("two.yaml:5#", "unknown_kind")]
 
 
 def test_odd_documents_are_refused_and_nothing_is_raised():

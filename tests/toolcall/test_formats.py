@@ -353,34 +353,6 @@ def test_what_models_write_is_read(name, written, text, calls):
 
 
 @pytest.mark.parametrize(
-  ("literal", "value"),
-  [
-    ("true", True),
-    ("True", True),
-    ("null", None),
-    ("None", None),
-    ("-1_000", -1000),
-    (".5", 0.5),
-    ("1e3", 1000.0),
-    ("+7", 7),
-    ("12345678901234567890", 12345678901234567890),
-    ("'a\"b\\'c'", "a\"b'c"),
-    ('"""a"b"""', 'a"b'),
-    ('"\\u00e9\\x41\\101\\d\\ud83d\\ude00"', "éAA\\d\U0001f600"),
-    ('"a\nb"', "a\nb"),
-    ("(1, (2,), (3))", [1, [2], 3]),
-    ("()", []),
-    ("{'a': [1,],}", {"a": [1]}),
-    ("{a: 1}", {"a": 1}),
-    ('"f(a=1)], [g("', "f(a=1)], [g("),
-  ],
-)
-def test_python_and_json_literals_are_read(literal, value):
-  turn = get_format("pythonic").parse(f"[f(a={literal})]")
-  assert strict(turn) == strict(Turn("", (Call("f", {"a": value}),)))
-
-
-@pytest.mark.parametrize(
   ("name", "written", "reason", "position"),
   [
     ("pythonic", '[f("x")]', ParseReason.POSITIONAL_ARGUMENT, 3),
@@ -396,9 +368,7 @@ def test_python_and_json_literals_are_read(literal, value):
     ("pythonic", "[f(a=1.2.3)]", ParseReason.BAD_NUMBER, 5),
     ("pythonic", "[f(a=1__0)]", ParseReason.BAD_NUMBER, 5),
     ("pythonic", "[f(a=2j)]", ParseReason.BAD_NUMBER, 5),
-    ("pythonic", "[f(a=1/2)]", ParseReason.EXPECTED_SEPARATOR, 6),
     ("pythonic", "[f(a='it's')]", ParseReason.EXPECTED_SEPARATOR, 9),
-    ("pythonic", '[f(a="b" "c")]', ParseReason.EXPECTED_SEPARATOR, 9),
     ("pythonic", '[f(a="\\u12")]', ParseReason.BAD_ESCAPE, 6),
     ("pythonic", "[f(a={1: 2})]", ParseReason.EXPECTED_NAME, 6),
     ("pythonic", '[f(a="', ParseReason.UNTERMINATED, 5),
@@ -470,18 +440,19 @@ def test_hostile_text_is_read_or_refused_quickly(name):
   slow = {
     label: seconds
     for label, text in hostile_texts(64 * 1024)
-    if (seconds := cpu_seconds(get_format(name), text)) > 0.05
+    for names in (None, ("f", "g(h)"), ("x",))
+    if (seconds := cpu_seconds(get_format(name), text, names)) > 0.05
   }
   assert not slow
 
 
-def cpu_seconds(call_format, text):
+def cpu_seconds(call_format, text, names):
   """CPU time of a parse; measured again if something else seemed to run."""
   times = []
   while not times or (times[-1] > 0.05 and len(times) < 3):
     start = time.process_time()
     with contextlib.suppress(ParseError):
-      call_format.parse(text)
+      call_format.parse(text, names)
     times.append(time.process_time() - start)
   return min(times)
 

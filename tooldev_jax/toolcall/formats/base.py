@@ -8,14 +8,24 @@ Text or attempt? Each format says which marks begin an *attempt* at a call.
 Text without such a mark is a turn without calls. From the mark on, the attempt
 must be read to its end: if that fails the whole turn is refused, because a
 half-read turn is neither an answer nor a set of calls. Text around attempts is
-kept; code fences right around them are not. A thought, `<think>…</think>` at
-the very start, is text and is never searched; without its end, all is thought.
+kept; code fences right around them are not.
+
+Where the names of the offered tools are known, an attempt that does not bear
+the format's own tag and names none of them is text: samples of code and JSON
+in prose look like calls. In a format without a tag, an attempt that is the
+whole turn is a call nevertheless, to a tool that does not exist.
+
+Thoughts are text and are never searched. A thought is `<think>…</think>`, to
+the end of the turn where its end is missing, and everything up to a
+`</think>` that nothing opened: some prompts open the thought themselves.
 """
 
 import abc
+import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 
+from tooldev_jax.toolcall.formats.offered import Offered, offered_tools
 from tooldev_jax.toolcall.formats.reader import Reader
 from tooldev_jax.toolcall.formats.turn import (
   MAX_CHARS,
@@ -26,20 +36,53 @@ from tooldev_jax.toolcall.formats.turn import (
 )
 from tooldev_jax.toolcall.vocabulary import Call
 
-_THOUGHT_START = "<think>"
-_THOUGHT_END = "</think>"
+_THOUGHT_TAG = re.compile(r"<(/?)think>")
+_THOUGHT = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
 # "```python", "```" or "`", at the end of what comes before a call.
 _OPEN_FENCE = re.compile(r"(`{1,3})([\w-]{0,20})\Z", re.ASCII)
 _LONGEST_FENCE = 24
+_BLANK_OR_FENCE = re.compile(r"\s*+(?:`{1,3}+[\w-]{0,20}+\s*+)?+\Z")
+
+
+_Finder = Callable[[Reader, int], int | None]
+
+
+@dataclasses.dataclass
+class _Attempt:
+  """Calls that were read from `text[start:end]`."""
+
+  start: int
+  end: int
+  calls: list[Call]
+  # Whether this is a call even where it names no offered tool.
+  certain: bool
 
 
 class CallFormat(abc.ABC):
-  """One way to write calls, and to read them back."""
+  """One way to write calls, and to read them back.
+
+  Attributes:
+    name: what configs call it.
+    tag: what begins an attempt, wherever it stands; empty if there is none.
+    writes_tag: whether calls are written with that tag.
+  """
 
   name: str
+  tag = ""
+  writes_tag = False
 
-  def render(self, calls: Sequence[Call], text: str = "") -> str:
+  def render(
+    self,
+    calls: Sequence[Call],
+    text: str = "",
+    names: Collection[str] | None = None,
+  ) -> str:
     """Writes a turn such that `parse` gives `Turn(text.strip(), calls)`.
+
+    Args:
+      calls: in order.
+      text: what is said before them.
+      names: of the offered tools, if the reader will know them.
 
     Raises:
       RenderError: this format has no such writing: an argument is no JSON
@@ -52,15 +95,19 @@ class CallFormat(abc.ABC):
       raise RenderError(f"cannot be written: {error}") from None
     rendered = "\n".join(part for part in (text.strip(), body) if part)
     try:
-      turn = self.parse(rendered)
+      turn = self.parse(rendered, names)
     except ParseError as error:
       raise RenderError(f"would not be read back: {error}") from None
     if turn != Turn(text.strip(), tuple(calls)):
       raise RenderError("would be read back as something else")
     return rendered
 
-  def parse(self, text: str) -> Turn:
+  def parse(self, text: str, names: Collection[str] | None = None) -> Turn:
     """Reads a turn, in time linear in its length.
+
+    Args:
+      text: the whole turn.
+      names: of the offered tools, where they are known; see the module.
 
     Raises:
       ParseError: the text attempts a call and fails, or is too long.
@@ -69,28 +116,30 @@ class CallFormat(abc.ABC):
       raise ParseError(
         ParseReason.TOO_LONG, MAX_CHARS, f"{len(text)} characters"
       )
-    reader = Reader(text)
-    pieces: list[str] = []
-    calls: list[Call] = []
-    done = 0
-    start = self._find_first(text, _thought_end(text))
-    while start is not None:
-      reader.position = start
-      calls.extend(self._read(reader))
-      start, end = _widen_to_fence(text, done, start, reader.position)
-      pieces.append(text[done:start])
-      done = end
-      start = self._find(text, done)
-    pieces.append(text[done:])
-    stripped = (piece.strip() for piece in pieces)
-    return Turn("\n".join(filter(None, stripped)), tuple(calls))
+    scan = _Scan(self, text, None if names is None else offered_tools(names))
+    attempts = scan.attempts()
+    kept = [attempt for attempt in attempts if attempt.certain]
+    if not self.writes_tag and len(kept) < len(attempts):
+      around = _around(text[scan.thought_end :], attempts, scan.thought_end)
+      if not any(_THOUGHT.sub("", piece).strip() for piece in around):
+        kept = attempts  # The whole turn is calls.
+    stripped = (piece.strip() for piece in _around(text, kept))
+    calls = tuple(call for attempt in kept for call in attempt.calls)
+    return Turn("\n".join(filter(None, stripped)), calls)
 
-  def _find_first(self, text: str, position: int) -> int | None:
-    """As `_find`, where everything before `position` is a thought."""
-    return self._find(text, position)
+  def find_opening(self, reader: Reader, position: int) -> int | None:
+    """Where an attempt begins that opens the turn, or follows a thought.
+
+    Only white space and a code fence may stand between it and `position`.
+    """
+    return None
+
+  def find_next(self, reader: Reader, position: int) -> int | None:
+    """Where an attempt begins right after another one, white space aside."""
+    return None
 
   @abc.abstractmethod
-  def _find(self, text: str, position: int) -> int | None:
+  def find(self, reader: Reader, position: int) -> int | None:
     """Where the next attempt at a call begins, at `position` or later.
 
     Over all calls for one text this must take linear time: nothing may be
@@ -98,7 +147,7 @@ class CallFormat(abc.ABC):
     """
 
   @abc.abstractmethod
-  def _read(self, reader: Reader) -> list[Call]:
+  def read(self, reader: Reader) -> list[Call]:
     """Reads the attempt at the reader's position, and moves past it."""
 
   @abc.abstractmethod
@@ -106,13 +155,149 @@ class CallFormat(abc.ABC):
     """The text of one or more calls; may raise TypeError or ValueError."""
 
 
-def _thought_end(text: str) -> int:
-  """Where the thought at the start of `text` ends; 0 without a thought."""
-  start = len(text) - len(text.lstrip())
-  if not text.startswith(_THOUGHT_START, start):
-    return 0
-  end = text.find(_THOUGHT_END, start)
-  return len(text) if end < 0 else end + len(_THOUGHT_END)
+class _Scan:
+  """One pass over a turn.
+
+  Attributes:
+    thought_end: up to where the turn is a thought, known after `attempts`.
+  """
+
+  def __init__(self, form: CallFormat, text: str, offered: Offered | None):
+    self.thought_end = 0
+    self._form = form
+    self._text = text
+    self._offered = offered
+    self._reader = Reader(text, offered)
+    self._found: list[_Attempt] = []
+    self._next: int | None = -1  # The last result of `find`.
+    self._spanned: ParseError | None = None
+
+  def attempts(self) -> list[_Attempt]:
+    """All attempts, in order; adjacent ones are joined.
+
+    Raises:
+      ParseError: one of them fails.
+    """
+    position = 0
+    start = self._find(position, self._form.find_opening)
+    while True:
+      limit = len(self._text) if start is None else start
+      tag = _THOUGHT_TAG.search(self._text, position, limit)
+      if tag is not None:
+        position = self._skip_thought(tag)
+        start = self._find(position, self._form.find_opening)
+      elif start is None:
+        break
+      else:
+        position, anchored = self._try(start)
+        start = self._find(position, anchored)
+    if self._spanned is not None and not self._found:
+      raise self._spanned
+    return self._found
+
+  def _find(self, position: int, anchored: _Finder | None) -> int | None:
+    """Where the next attempt begins, `anchored` at `position` or not."""
+    if anchored is not None:
+      start = anchored(self._reader, position)
+      if start is not None:
+        return start
+    if self._next is not None and self._next < position:
+      self._next = self._form.find(self._reader, position)
+    return self._next
+
+  def _skip_thought(self, tag: re.Match[str]) -> int:
+    """Moves past the thought that `tag` opens, or ends without an opening."""
+    if tag.group(1):
+      return self._forget(tag.end())
+    end = self._text.find("</think>", tag.end())
+    end = len(self._text) if end < 0 else end + len("</think>")
+    if not self._text[self.thought_end : tag.start()].strip():
+      self.thought_end = end
+    return end
+
+  def _forget(self, position: int) -> int:
+    """Takes all before `position` for a thought."""
+    self._found.clear()
+    self._reader = Reader(self._text, self._offered)
+    self.thought_end = position
+    return position
+
+  def _try(self, start: int) -> tuple[int, _Finder | None]:
+    """Reads the attempt at `start`.
+
+    Returns:
+      Where the search goes on, and what is looked for right there.
+    """
+    reader = self._reader
+    reader.position = start
+    reader.names.clear()
+    try:
+      calls = self._form.read(reader)
+    except ParseError as error:
+      return self._fail(start, error)
+    tagged = self._is_tagged(start)
+    certain = tagged or self._offered is None or self._names_offered()
+    last = self._found[-1] if self._found else None
+    if (
+      last is not None
+      and last.certain == certain
+      and not self._text[last.end : start].strip()
+    ):
+      last.end = reader.position
+      last.calls += calls
+    else:
+      self._found.append(_Attempt(start, reader.position, calls, certain))
+    return reader.position, self._form.find_next
+
+  def _fail(self, start: int, error: ParseError) -> tuple[int, _Finder | None]:
+    """As `_try`, for an attempt that failed; raises where it is no text."""
+    tag = _THOUGHT_TAG.search(self._text, start)
+    if tag is not None and tag.group(1):
+      if error.position > tag.start():  # The tag may be part of a string.
+        self._spanned = error
+      return self._forget(tag.end()), self._form.find_opening
+    if (
+      self._offered is None
+      or self._is_tagged(start)
+      or self._names_offered()
+      or not self._reader.names
+      or self._reader.is_spent
+      or (not self._form.writes_tag and self._opens(start))
+    ):
+      raise error
+    return max(error.position, start + 1), None
+
+  def _is_tagged(self, start: int) -> bool:
+    tag = self._form.tag
+    return bool(tag) and self._text.startswith(tag, start)
+
+  def _names_offered(self) -> bool:
+    assert self._offered is not None
+    return not self._offered.names.isdisjoint(self._reader.names)
+
+  def _opens(self, start: int) -> bool:
+    before = self._text[self.thought_end : start]
+    return _BLANK_OR_FENCE.match(before) is not None
+
+
+def _around(
+  text: str, attempts: Sequence[_Attempt], shift: int = 0
+) -> list[str]:
+  """What is left of `text` without the attempts and the fences around them.
+
+  Args:
+    text: of the turn, from the position `shift` on.
+    attempts: in order.
+    shift: see above.
+  """
+  pieces, done = [], 0
+  for attempt in attempts:
+    start, end = _widen_to_fence(
+      text, done, attempt.start - shift, attempt.end - shift
+    )
+    pieces.append(text[done:start])
+    done = end
+  return [*pieces, text[done:]]
 
 
 def _widen_to_fence(

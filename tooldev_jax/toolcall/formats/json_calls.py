@@ -2,8 +2,9 @@
 
 Read are `{"name": …, "arguments": {…}}`, `parameters` in place of `arguments`,
 OpenAI's `{"type": "function", "function": {…}}` around it, arguments that are
-JSON text in a string, none or null for a call without arguments. A key that
-says nothing about a call (`{"name": "f", "city": "Nice"}`) is refused.
+JSON text in a string, and none, null or a blank string for a call without
+arguments. A key that says nothing about a call (`{"name": "f", "city":
+"Nice"}`) is refused.
 
 Without a family's tag, an object at the start of a line (anywhere, where the
 family writes no tag) is an attempt at a call if its first keys are `name` and
@@ -41,14 +42,12 @@ class JsonCallFormat(CallFormat):
   """A family's way to mark JSON calls.
 
   Attributes:
-    tag: what begins an attempt, wherever it stands.
     escaped_tags: what strings inside calls may not show as it is.
     arguments_key: what the family calls the arguments.
     writes_tag: whether the family writes its tag; else an untagged attempt may
       begin within a line.
   """
 
-  tag: str
   escaped_tags: tuple[str, ...]
   arguments_key = "arguments"
   writes_tag = True
@@ -60,17 +59,22 @@ class JsonCallFormat(CallFormat):
       rf"({re.escape(self.tag)})|{start}((?:\[\s*+)?+{_HEAD})", re.MULTILINE
     )
 
-  def _find_first(self, text: str, position: int) -> int | None:
+  def find_opening(self, reader: Reader, position: int) -> int | None:
     """Right after a thought, an untagged attempt needs no new line."""
-    start = len(text) - len(text[position:].lstrip())
-    return start if _NEXT.match(text, start) else self._find(text, position)
+    return self.find_next(reader, position)
 
-  def _find(self, text: str, position: int) -> int | None:
-    found = self._mark.search(text, position)
+  def find_next(self, reader: Reader, position: int) -> int | None:
+    reader.position = position
+    reader.peek()
+    found = _NEXT.match(reader.text, reader.position)
+    return found.start() if found else None
+
+  def find(self, reader: Reader, position: int) -> int | None:
+    found = self._mark.search(reader.text, position)
     return found.start(found.lastindex or 0) if found else None
 
-  def _read(self, reader: Reader) -> list[Call]:
-    reader.json_escapes = True
+  def read(self, reader: Reader) -> list[Call]:
+    reader.is_json = True
     if reader.take(self.tag):
       return self._read_tagged(reader)
     return read_bare(reader)
@@ -90,14 +94,14 @@ class JsonCallFormat(CallFormat):
 
 
 def read_bare(reader: Reader) -> list[Call]:
-  """Reads objects, or lists of objects, between `;`, `,` or white space."""
+  """Reads objects, or lists of objects, between `;` or `,`."""
   calls = read_objects(reader)
   while True:
     end = reader.position
-    _ = reader.take(";") or reader.take(",")
+    separated = reader.take(";") or reader.take(",")
     if not reader.peek():
       return calls
-    if not _NEXT.match(reader.text, reader.position):
+    if not (separated and _NEXT.match(reader.text, reader.position)):
       reader.position = end
       return calls
     calls.extend(read_objects(reader))
@@ -122,7 +126,7 @@ def read_objects(reader: Reader, end: str = "") -> list[Call]:
 
 
 def read_arguments(reader: Reader) -> dict[str, Json]:
-  """Reads an object, JSON text that holds one, or null."""
+  """Reads an object, JSON text that holds one, or what stands for none."""
   start = reader.peek()
   if start == "{":
     return reader.object()
@@ -130,7 +134,7 @@ def read_arguments(reader: Reader) -> dict[str, Json]:
   if start in QUOTES:
     inner = reader.within(reader.string())
     try:
-      found = inner.object() if inner.peek() == "{" else None
+      found = _read_quoted(inner)
     except ParseError as error:
       reader.fail(error.reason, f"in the quoted object: {error}", where)
     if found is not None and not inner.peek():
@@ -138,6 +142,14 @@ def read_arguments(reader: Reader) -> dict[str, Json]:
   elif start and reader.value() is None:
     return {}
   reader.fail(ParseReason.BAD_ARGUMENTS, "expected an object", where)
+
+
+def _read_quoted(reader: Reader) -> dict[str, Json] | None:
+  """The object, `{}` for blank text and null, or None for anything else."""
+  start = reader.peek()
+  if start == "{":
+    return reader.object()
+  return {} if not start or reader.take("null") else None
 
 
 def at_end(reader: Reader, end: str) -> bool:
@@ -166,6 +178,7 @@ def _read_call(reader: Reader, end: str, wrapped: bool = False) -> Call:
     reader.expect(":")
     if key == "name":
       name = reader.string()
+      reader.names.append(name)
     elif key in _ARGUMENTS:
       arguments = read_arguments(reader)
     elif key == "function" and not wrapped:

@@ -2,7 +2,8 @@
 
 An attempt begins at `[TOOL_CALLS]`, wherever it stands, or at an untagged
 object or list (see `json_calls`). Newer models' `[TOOL_CALLS]f[ARGS]{"a": 1}`
-is read too. Call ids are passed over.
+is read too, also without `[ARGS]`, and several times in a row. Call ids are
+passed over.
 """
 
 import re
@@ -16,8 +17,15 @@ from tooldev_jax.toolcall.formats.json_calls import (
 from tooldev_jax.toolcall.formats.reader import Reader
 from tooldev_jax.toolcall.vocabulary import Call
 
+_ID = r"\s*+(?:\[CALL_ID\]\s*+\w{1,64}+\s*+)?+"
+_BEFORE_ARGUMENTS = re.compile(rf"{_ID}(?:\[ARGS\]|(?=\{{))")
+_NAME = r"[^\s\[\]{}\"']{1,256}+"
 _NAMED = re.compile(
-  r"([^\s\[\]{}\"']{1,256}+)\s*+(?:\[CALL_ID\]\s*+\w{1,64}+\s*+)?+\[ARGS\]"
+  rf"({_NAME}(?:[ ]{_NAME}){{0,32}}+){_BEFORE_ARGUMENTS.pattern}"
+)
+# Without a tag before it, this must look like nothing else.
+_NEXT_NAMED = re.compile(
+  rf"[,;]?+\s*+({_NAME}){_ID}(?:\[ARGS\]|(?=\{{\s*+[\"'}}]))"
 )
 
 
@@ -29,11 +37,28 @@ class MistralFormat(JsonCallFormat):
   escaped_tags = (tag,)
 
   def _read_tagged(self, reader: Reader) -> list[Call]:
-    named = reader.match(_NAMED)
-    if named is not None:
+    name = _read_name(reader)
+    if name is None:
+      return read_objects(reader)
+    calls = []
+    while name is not None:
       reader.count_call()
-      return [Call(named.group(1), read_arguments(reader))]
-    return read_objects(reader)
+      calls.append(Call(name, read_arguments(reader)))
+      found = reader.match(_NEXT_NAMED)
+      name = found.group(1) if found else None
+    return calls
 
   def _write(self, calls: Sequence[Call]) -> str:
     return f"{self.tag}[{', '.join(map(self._write_call, calls))}]"
+
+
+def _read_name(reader: Reader) -> str | None:
+  """The name before arguments, and moves past it; None if there is none."""
+  start = reader.position
+  name = reader.take_literal()
+  if name is not None:
+    if reader.match(_BEFORE_ARGUMENTS):
+      return name
+    reader.position = start
+  found = reader.match(_NAMED)
+  return found.group(1) if found else None

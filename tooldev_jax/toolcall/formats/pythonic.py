@@ -4,7 +4,8 @@ Written are Python literals (True, None) with double quotes, so that BFCL's
 decoder reads them wherever Python has a way to say it. A name that is not an
 identifier is written as it is (`Get Fighter(first name="Al")`, `f(class=1)`),
 as ToolACE does, unless it holds brackets, quotes, commas, equal signs or what
-cannot be seen: then it is quoted, `"f(x)"("a=b"=1)`.
+cannot be seen: then it is quoted, `"f(x)"("a=b"=1)`. Where the offered tools
+are known, such a name is also read as it is: `[Look up (VIN)(plate="x")]`.
 
 An attempt at a call begins where
 
@@ -12,13 +13,15 @@ An attempt at a call begins where
   wherever it stands; so `[1] (a=b)`, `[a link](https://x.org)` and `see [f]`
   are text, while `[f(a=1) for a in x]` is an attempt, and a failed one;
 - the turn begins with `[name(` and a literal, or it begins with `[name(` and
-  ends with `)]`: positional arguments, which are refused;
+  ends with `)]`: positional arguments, which are refused, as are names with
+  brackets, commas or quotes of tools that are not known to be offered;
 - the turn begins as a call does, but without the `[`: `f(a=1), g()`.
 
 The last `]` may be missing where the text ends. White space before `(` is not
 allowed: prose has it, calls do not.
 """
 
+import functools
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -40,7 +43,10 @@ _BARE_NAME = r"\w[\w./-]{0,255}+\("
 
 _LISTED = re.compile(rf"\[\s*+{_NAME}\s*+(?:\)|{_ARGUMENT})")
 _LISTED_LITERAL = re.compile(rf"\[\s*+{_NAME}\s*+[\"'\[{{\d-]")
-_LISTED_ALONE = re.compile(rf"\[\s*+{_BARE_NAME}")
+# Quotes and brackets may be part of the name; "](" is a link's.
+_LISTED_ALONE = re.compile(
+  rf"\[\s*+(?:{_BARE_NAME}|[^\s\"'{{][^\n]{{0,255}}?(?<!\])\((?:\s*+\)|{_ARGUMENT}))"
+)
 _BARE = re.compile(
   rf"{_BARE_NAME}\s*+(?:{_ARGUMENT}"
   rf"|\)(?=[ \t]*+(?:[\]`\n]|\Z|[,;]\s*+(?:\Z|{_BARE_NAME}))))"
@@ -58,22 +64,23 @@ class PythonicFormat(CallFormat):
 
   name = "pythonic"
 
-  def _find_first(self, text: str, position: int) -> int | None:
+  def find_opening(self, reader: Reader, position: int) -> int | None:
+    text = reader.text
     opening = _START.match(text, position)
     start = opening.end() if opening else position
-    if _BARE.match(text, start):
+    bare, _ = _marks(reader)
+    if bare.match(text, start) or _LISTED_LITERAL.match(text, start):
       return start
-    if _LISTED_LITERAL.match(text, start) or (
-      _LISTED_ALONE.match(text, start) and text.rstrip(" \n`").endswith(")]")
-    ):
+    if text.rstrip(" \n`").endswith(")]") and _LISTED_ALONE.match(text, start):
       return start
-    return self._find(text, position)
+    return None
 
-  def _find(self, text: str, position: int) -> int | None:
-    found = _LISTED.search(text, position)
+  def find(self, reader: Reader, position: int) -> int | None:
+    _, listed = _marks(reader)
+    found = listed.search(reader.text, position)
     return found.start() if found else None
 
-  def _read(self, reader: Reader) -> list[Call]:
+  def read(self, reader: Reader) -> list[Call]:
     if not reader.take("["):
       return _read_bare(reader)
     calls = [_read_call(reader)]
@@ -87,6 +94,21 @@ class PythonicFormat(CallFormat):
     return f"[{', '.join(map(_write_call, calls))}]"
 
 
+def _marks(reader: Reader) -> tuple[re.Pattern[str], re.Pattern[str]]:
+  """What begins calls without and with brackets, offered names included."""
+  return _marks_of(reader.offered.literal if reader.offered else "")
+
+
+@functools.lru_cache(maxsize=256)
+def _marks_of(literal: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
+  if not literal:
+    return _BARE, _LISTED
+  return (
+    re.compile(rf"{literal}\(\s*+(?:\)|{_ARGUMENT})|{_BARE.pattern}"),
+    re.compile(rf"\[\s*+{literal}\(|{_LISTED.pattern}"),
+  )
+
+
 def _read_bare(reader: Reader) -> list[Call]:
   """Reads calls without brackets, between commas, semicolons or newlines."""
   calls = [_read_call(reader)]
@@ -95,7 +117,8 @@ def _read_bare(reader: Reader) -> list[Call]:
     separated = reader.take(",") or reader.take(";")
     reader.peek()
     separated = separated or "\n" in reader.text[end : reader.position]
-    if not (separated and _BARE.match(reader.text, reader.position)):
+    bare, _ = _marks(reader)
+    if not (separated and bare.match(reader.text, reader.position)):
       break
     calls.append(_read_call(reader))
   reader.position = end
@@ -106,16 +129,10 @@ def _read_bare(reader: Reader) -> list[Call]:
 def _read_call(reader: Reader) -> Call:
   """Reads `name(argument=value, …)`."""
   reader.count_call()
-  if reader.peek() in QUOTES:
-    name = reader.string()
-    reader.expect("(")
-  else:
-    found = reader.match(_PLAIN_NAME)
-    if found is None:
-      reader.fail(ParseReason.EXPECTED_CALL, "expected a name and '('")
-    name = found.group(1)
+  name = _read_name(reader)
   if not name:
     reader.fail(ParseReason.MISSING_NAME, "the name is empty")
+  reader.names.append(name)
   arguments: dict[str, Json] = {}
   while not reader.take(")"):
     key, where = _read_argument_name(reader)
@@ -125,6 +142,25 @@ def _read_call(reader: Reader) -> Call:
     arguments[key] = reader.value(depth=1)
     reader.comma_before(")")
   return Call(name, arguments)
+
+
+def _read_name(reader: Reader) -> str:
+  """Reads up to the bracket that opens the arguments, and past it."""
+  reader.peek()
+  start = reader.position
+  name = reader.take_literal()
+  if name is not None and reader.text.startswith("(", reader.position):
+    reader.position += 1
+    return name
+  reader.position = start
+  if reader.peek() in QUOTES:
+    name = reader.string()
+    reader.expect("(")
+    return name
+  found = reader.match(_PLAIN_NAME)
+  if found is None:
+    reader.fail(ParseReason.EXPECTED_CALL, "expected a name and '('")
+  return found.group(1)
 
 
 def _read_argument_name(reader: Reader) -> tuple[str, int]:

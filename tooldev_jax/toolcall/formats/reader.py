@@ -2,20 +2,26 @@
 
 One grammar covers JSON and Python literals, and what lies between them in
 practice: `true` and `True`, `null` and `None`, both kinds of quotes, triple
-quotes, raw newlines in strings, trailing commas, unquoted identifiers as keys,
-tuples (read as lists). What could mean two things is refused: bare words,
-calls inside values, positional arguments, numbers such as 007.
+quotes, raw newlines in strings, `r"…"`, hexadecimal numbers, trailing commas,
+unquoted identifiers as keys, tuples (read as lists). In Python's syntax alone,
+adjacent strings are one, and sums and products of numbers are computed. What
+could mean two things is refused: bare words, calls inside values, positional
+arguments, numbers such as 007.
 
 It is a plain recursive descent whose depth and number of values are bounded,
 over tokens found by regular expressions that never step back (possessive
 quantifiers), so the time is linear in the text.
 """
 
+import contextlib
 import math
 import re
 import sys
+import unicodedata
 from typing import NoReturn
 
+from tooldev_jax.toolcall.formats import arithmetic
+from tooldev_jax.toolcall.formats.offered import Offered
 from tooldev_jax.toolcall.formats.turn import (
   MAX_CALLS,
   MAX_DEPTH,
@@ -32,9 +38,15 @@ _NUMBER = re.compile(
   r"[+-]?+(?:[0-9][0-9_]*+(?:\.[0-9_]*+)?+|\.[0-9][0-9_]*+)"
   r"(?:[eE][+-]?+[0-9]++)?+"
 )
+# Hexadecimal, octal or binary.
+_BASED = re.compile(r"[+-]?+0(?:[xX][0-9a-fA-F_]++|[oO][0-7_]++|[bB][01_]++)")
+_SIGN = re.compile(r"[+-](?=\s*+[(+-]|\s++[0-9.])")
+_OPERATOR = re.compile(r"\*\*|//|[+*/%-]")
 _FRACTION = re.compile(r"[.eE]")
 _LEADING_ZERO = re.compile(r"[+-]?0_*[0-9]")
 QUOTES = frozenset("'\"")
+# What Python allows before a string, where that changes no more than escapes.
+_PREFIX = re.compile(r"[rRuU](?=[\"'])")
 _STRINGS = {
   '"""': re.compile(r'"""((?:[^"\\]++|\\.|"(?!""))*+)"""', re.DOTALL),
   "'''": re.compile(r"'''((?:[^'\\]++|\\.|'(?!''))*+)'''", re.DOTALL),
@@ -42,7 +54,8 @@ _STRINGS = {
   "'": re.compile(r"'((?:[^'\\]++|\\.)*+)'", re.DOTALL),
 }
 _ESCAPE = re.compile(
-  r"\\(?:(u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|U[0-9a-fA-F]{8})|([0-7]{1,3})|(.))",
+  r"\\(?:(u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2}|U[0-9a-fA-F]{8})|([0-7]{1,3})"
+  r"|N\{([^{}\\]{1,100})\}|(.))",
   re.DOTALL,
 )
 _SIMPLE_ESCAPES = {
@@ -76,21 +89,24 @@ class Reader:
   Attributes:
     text: the whole turn.
     position: 0-based index of the next character.
-    json_escapes: whether `\\/` is `/`, as in JSON, or stays as it is, as in
-      Python.
+    is_json: whether the calls are JSON, where `\\/` is `/` and there is no
+      arithmetic, or Python.
+    names: of the tools that the attempt so far calls.
   """
 
-  def __init__(self, text: str):
+  def __init__(self, text: str, offered: Offered | None = None):
     self.text = text
     self.position = 0
-    self.json_escapes = False
+    self.is_json = False
+    self.names: list[str] = []
+    self.offered = offered
     self._values_left = MAX_VALUES
     self._calls_left = MAX_CALLS
 
   def within(self, text: str) -> "Reader":
     """A reader of text that a value of this one holds; the bounds go on."""
     inner = Reader(text)
-    inner.json_escapes = self.json_escapes
+    inner.is_json = self.is_json
     inner._values_left = self._values_left
     self._values_left -= len(text) // 2  # No value is shorter than "1,".
     return inner
@@ -142,8 +158,62 @@ class Reader:
     if self._calls_left < 0:
       self.fail(ParseReason.TOO_MANY_CALLS, f"more than {MAX_CALLS} calls")
 
-  def value(self, depth: int = 0) -> Json:
-    """Reads one value; `depth` counts the lists and objects around it."""
+  def take_literal(self) -> str | None:
+    """Moves past an offered name with brackets or the like, if one is next."""
+    if self.offered is None or not self.offered.literal:
+      return None
+    found = self.match(self.offered.pattern)
+    return self.offered.by_literal[found.group()] if found else None
+
+  @property
+  def is_spent(self) -> bool:
+    """Whether a bound on the turn was reached."""
+    return self._values_left < 0 or self._calls_left < 0
+
+  def value(self, depth: int = 0, binds: int = 0) -> Json:
+    """Reads one value.
+
+    Args:
+      depth: how many lists, objects and operators are around it.
+      binds: how closely the operator on the left does; only operators that
+        bind more closely are followed.
+    """
+    self.peek()
+    start = self.position
+    value = self._operand(depth)
+    while not self.is_json and _is_number(value):
+      self.peek()
+      found = _OPERATOR.match(self.text, self.position)
+      if found is None:
+        break
+      sign = found.group()
+      binding = arithmetic.OPERATORS[sign][0]
+      if binding <= binds:
+        break
+      self.position = found.end()
+      if sign == "**" and self.text[start] == "-":  # -2**2 is -4.
+        value = -self._compute(sign, -value, depth, binding)
+      else:
+        value = self._compute(sign, value, depth, binding)
+    return value
+
+  def _compute(
+    self, sign: str, left: int | float, depth: int, binding: int
+  ) -> int | float:
+    """Reads what stands right of `sign`, and computes."""
+    where = self.position - len(sign)
+    if depth >= MAX_DEPTH:
+      self.fail(ParseReason.TOO_DEEP, f"more than {MAX_DEPTH} levels")
+    # Powers are read from the right.
+    right = self.value(depth + 1, binding - (sign == "**"))
+    if not _is_number(right):
+      self.fail(ParseReason.BAD_VALUE, f"{sign!r} before no number", where)
+    try:
+      return arithmetic.compute(sign, left, right)
+    except (ArithmeticError, ValueError) as error:
+      self.fail(ParseReason.BAD_NUMBER, str(error), where)
+
+  def _operand(self, depth: int) -> Json:
     start = self.peek() or " "
     self._values_left -= 1
     if self._values_left < 0:
@@ -156,13 +226,45 @@ class Reader:
       return self._list(depth)
     if start == "(":
       return self._parenthesis(depth)
+    if not self.is_json and (sign := _SIGN.match(self.text, self.position)):
+      self.position += 1
+      return self._signed(sign.group(), depth)
     if start in "+-.0123456789":
       return self._number()
+    if _PREFIX.match(self.text, self.position):
+      return self.string()
     return self._word()
 
+  def _signed(self, sign: str, depth: int) -> int | float:
+    """Reads what stands after a sign of its own, as in `- 5`."""
+    where = self.position - 1
+    if depth >= MAX_DEPTH:
+      self.fail(ParseReason.TOO_DEEP, f"more than {MAX_DEPTH} levels")
+    value = self.value(depth + 1, arithmetic.SIGN_BINDS)
+    if not _is_number(value):
+      self.fail(ParseReason.BAD_VALUE, f"{sign!r} before no number", where)
+    return -value if sign == "-" else value
+
   def string(self) -> str:
-    """Reads a quoted string."""
-    quote = self.peek()
+    """Reads a quoted string; in Python's syntax also several in a row."""
+    text = self._one_string()
+    if self.is_json:
+      return text
+    texts = [text]
+    while self._is_string_next():
+      texts.append(self._one_string())
+    return "".join(texts) if len(texts) > 1 else text
+
+  def _is_string_next(self) -> bool:
+    return self.peek() in QUOTES or (
+      _PREFIX.match(self.text, self.position) is not None
+    )
+
+  def _one_string(self) -> str:
+    raw = self.peek() in ("r", "R")
+    if _PREFIX.match(self.text, self.position):
+      self.position += 1
+    quote = self.text[self.position : self.position + 1]
     if quote not in QUOTES:
       self.fail(ParseReason.BAD_VALUE, "expected a quoted string")
     if self.text.startswith(quote * 3, self.position):
@@ -173,6 +275,8 @@ class Reader:
         ParseReason.UNTERMINATED, "the string that starts here has no end"
       )
     self.position = found.end()
+    if raw:
+      return found.group(1)
     return self._unescape(found.group(1), found.start(1))
 
   def object(self, depth: int = 0) -> dict[str, Json]:
@@ -232,18 +336,23 @@ class Reader:
 
   def _number(self) -> int | float:
     start = self.position
-    found = _NUMBER.match(self.text, start)
+    based = _BASED.match(self.text, start)
+    found = based or _NUMBER.match(self.text, start)
     after = self.text[found.end() : found.end() + 1] if found else ""
     if found is None or after.isalnum() or after in ("_", "."):
       self.fail(ParseReason.BAD_NUMBER, "not a number")
     text = found.group()
     if len(text) > MAX_DIGITS:
       self.fail(ParseReason.BAD_NUMBER, f"over {MAX_DIGITS} characters")
-    if _LEADING_ZERO.match(text):
+    if not based and _LEADING_ZERO.match(text):
       self.fail(ParseReason.BAD_NUMBER, f"{text[:40]} has a leading zero")
     self.position = found.end()
     try:
-      number = float(text) if _FRACTION.search(text) else int(text)
+      number: int | float
+      if based:
+        number = int(text, 0)
+      else:
+        number = float(text) if _FRACTION.search(text) else int(text)
     except ValueError:  # A misplaced underscore.
       self.fail(ParseReason.BAD_NUMBER, "not a number", start)
     if isinstance(number, float) and math.isinf(number):
@@ -273,14 +382,19 @@ class Reader:
       return body
 
     def replace(found: re.Match[str]) -> str:
-      code, octal, letter = found.groups()
-      if code or (octal and not self.json_escapes):
+      code, octal, named, letter = found.groups()
+      if code or (octal and not self.is_json):
         point = int(code[1:], 16) if code else int(octal, 8)
         if point <= sys.maxunicode:
           return chr(point)
+      elif named:
+        with contextlib.suppress(KeyError):
+          character = unicodedata.lookup(named)
+          if len(character) == 1:  # Python has no names of sequences here.
+            return character
       elif letter in _SIMPLE_ESCAPES:
         return _SIMPLE_ESCAPES[letter]
-      elif letter == "/" and self.json_escapes:
+      elif letter == "/" and self.is_json:
         return "/"
       elif letter is None or letter not in "uUxN":
         return found.group()  # "\\d" is itself, as in Python.
@@ -299,3 +413,7 @@ def _join_surrogates(text: str) -> str:
   return text.encode("utf-16", "surrogatepass").decode(
     "utf-16", "surrogatepass"
   )
+
+
+def _is_number(value: Json) -> bool:
+  return isinstance(value, int | float) and not isinstance(value, bool)

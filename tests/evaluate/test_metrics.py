@@ -132,6 +132,15 @@ def test_calls_without_arguments_score_by_name():
   assert judge([ping], "sorry").recall == 0.0
 
 
+def test_sample_json_in_prose_is_a_refusal_and_an_offered_tool_a_call():
+  sample = 'Post this:\n{"name": "%s", "arguments": {"city": "Oslo"}}\nThere.'
+  for call_format in ("hermes", "llama", "mistral"):
+    refused = judge([], sample % "make_user", call_format=call_format)
+    assert (refused.exact, refused.made_calls) == (True, 0)
+    called = judge([OSLO], sample % "get_weather", call_format=call_format)
+    assert (called.exact, called.made_calls) == (True, 1)
+
+
 def test_exact_implies_all_other_figures():
   for example in one_of_each()[:4]:
     text = formats.get_format("hermes").render(example.calls)

@@ -150,6 +150,12 @@ def test_ungrounded_values_vote_where_the_config_lets_them():
   assert (len(strict.kept), len(lenient.kept)) == (0, 1)
 
 
+def test_sample_code_in_prose_takes_no_part_in_a_vote():
+  prose = f"As in [P(A=1)].\n{GOOD}"
+  made, _ = _round({"q": [_tool()]}, {"q": [prose, GOOD, "no", "no"]})
+  assert made.counts["samples_dropped"] == {"no_call": 2}
+
+
 NEXT = Message("user", "And what about tomorrow?")
 DIALOGUES = {
   "an earlier turn": (

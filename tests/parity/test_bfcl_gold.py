@@ -20,7 +20,12 @@ from hypothesis import strategies as st
 
 from tests.toolcall.json_values import JSON
 from tooldev_jax.toolcall.checks import check_call, check_grounded
-from tooldev_jax.toolcall.formats import CALL_FORMATS, Turn, get_format
+from tooldev_jax.toolcall.formats import (
+  CALL_FORMATS,
+  ParseError,
+  Turn,
+  get_format,
+)
 from tooldev_jax.toolcall.vocabulary import Call, Tool
 
 # On a busy machine neither a slow example nor a slow draw is a failure.
@@ -169,6 +174,35 @@ def test_the_official_decoder_reads_all_that_python_can_say(
   decode, _ = official
   text = get_format("pythonic").render([Call(name, arguments)])
   assert repr(decode(text)) == repr([{name: arguments}])
+
+
+NUMBERS = st.integers(0, 99).map(str) | st.sampled_from(
+  ("0x1F", "2.5", ".5", "1e2", "1_000")
+)
+SUMS = st.recursive(
+  NUMBERS,
+  lambda inner: st.one_of(
+    st.tuples(inner, st.sampled_from("+-*/%"), inner).map(" ".join),
+    st.tuples(inner, st.just("//"), inner).map("".join),
+    inner.map("({})".format),
+  ),
+  max_leaves=6,
+)
+
+
+@given(SUMS)
+@STEADY
+def test_arithmetic_is_computed_as_the_official_decoder_does(official, text):
+  decode, _ = official
+  written = f"[f(a={text})]"
+  try:
+    expected = decode(written)
+  except ZeroDivisionError:
+    with pytest.raises(ParseError):
+      get_format("pythonic").parse(written)
+    return
+  (call,) = get_format("pythonic").parse(written).calls
+  assert repr([{"f": dict(call.arguments)}]) == repr(expected)
 
 
 def test_gold_calls_fit_their_tools():

@@ -374,7 +374,7 @@ def test_hostile_answers_run_nothing_and_end_soon(checker, tmp_path, index):
       [{"f": {"x": [7]}}],
     )
     assert error
-  checker.makes_call(text, "pythonic")
+  checker.makes_call(text, "pythonic", [function])
   assert time.process_time() - start < 5
   assert not path.exists()
 

@@ -49,22 +49,27 @@ TOOLACE_SYSTEM = (
   "Functions:\n{tools}"
 )
 
+# In words only: small models copy an example, and then call its tools.
 CALL_SYNTAX = {
   "pythonic": (
-    "Write only the calls, in one list: "
-    "[name(parameter=value, ...), other_name(...)]"
+    "Write nothing but the calls: one list in square brackets, with commas "
+    "between the calls. A call is the function's name and, in round brackets, "
+    "parameter=value for each argument."
   ),
   "hermes": (
-    "Write each call as one JSON object between tags: "
-    '<tool_call>{"name": ..., "arguments": {...}}</tool_call>'
+    "Write each call as a JSON object between an opening and a closing "
+    '"tool_call" tag. Its keys are "name", the function, and "arguments", an '
+    "object of the parameters and their values."
   ),
   "llama": (
-    "Write each call as one JSON object, several separated by semicolons: "
-    '{"name": ..., "parameters": {...}}'
+    "Write each call as a JSON object, with a semicolon between two of them. "
+    'Its keys are "name", the function, and "parameters", an object of the '
+    "parameters and their values."
   ),
   "mistral": (
-    "Write the calls as one JSON list after a marker: "
-    '[TOOL_CALLS][{"name": ..., "arguments": {...}}]'
+    "Write the calls as one JSON list of objects, right after TOOL_CALLS in "
+    'square brackets. Their keys are "name", the function, and "arguments", '
+    "an object of the parameters and their values."
   ),
 }
 

@@ -128,7 +128,9 @@ def _judge(
       case.functions,
       case.answers,
     )
-  elif checker.makes_call(output.text, call_format) == (group == "relevance"):
+  elif checker.makes_call(output.text, call_format, case.functions) == (
+    group == "relevance"
+  ):
     error = ""
   else:
     error = f"{group}_error"

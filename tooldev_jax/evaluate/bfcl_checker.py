@@ -82,20 +82,29 @@ class Checker:
     )
     self._is_empty: Callable[[Any], bool] = tests.is_empty_output
 
-  def decode(self, text: str, call_format: str, language: str) -> Any:
+  def decode(
+    self,
+    text: str,
+    call_format: str,
+    language: str,
+    functions: Sequence[Mapping[str, Any]],
+  ) -> Any:
     """The calls of an answer as the checker wants them: `[{name: {…}}, …]`.
 
     Args:
       text: the answer.
       call_format: name of the format it should be in.
       language: one of `LANGUAGES`.
+      functions: documents of those offered, which our parser goes by; the
+        official decoder does not.
 
     Raises:
       DecodeError: it cannot be read.
     """
     if call_format != "pythonic":
       try:
-        calls = formats.get_format(call_format).parse(text).calls
+        names = [str(function["name"]) for function in functions]
+        calls = formats.get_format(call_format).parse(text, names).calls
       except formats.ParseError as e:
         raise DecodeError(str(e)) from e
       return [{call.name: dict(call.arguments)} for call in calls]
@@ -108,10 +117,13 @@ class Checker:
     except Exception as e:  # The decoder raises whatever it stumbles upon.
       raise DecodeError(f"{type(e).__name__}: {e}") from e
 
-  def makes_call(self, text: str, call_format: str) -> bool:
+  def makes_call(
+    self, text: str, call_format: str, functions: Sequence[Mapping[str, Any]]
+  ) -> bool:
     """Whether an answer holds a call, as (ir)relevance is scored."""
     try:
-      return not self._is_empty(self.decode(text, call_format, "python"))
+      decoded = self.decode(text, call_format, "python", functions)
+      return not self._is_empty(decoded)
     except DecodeError:
       return False
 
@@ -138,7 +150,7 @@ class Checker:
       "" if it is right, else the official error type.
     """
     try:
-      decoded = self.decode(text, call_format, language)
+      decoded = self.decode(text, call_format, language, functions)
     except DecodeError:
       return "ast_decoder:decoder_failed"
     if not self._well_formed(decoded):

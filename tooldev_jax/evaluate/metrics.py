@@ -190,11 +190,18 @@ def category_of(example: Example) -> str:
 
 
 def parse_answer(
-  text: str, call_format: str
+  text: str, call_format: str, tools: Sequence[Tool]
 ) -> tuple[tuple[Call, ...] | None, str]:
-  """The calls of an answer, or None and the parser's reason."""
+  """The calls of an answer, or None and the parser's reason.
+
+  Args:
+    text: the answer.
+    call_format: name of the format it should be in.
+    tools: those offered.
+  """
+  names = [tool.name for tool in tools]
   try:
-    return tuple(formats.get_format(call_format).parse(text).calls), ""
+    return formats.get_format(call_format).parse(text, names).calls, ""
   except formats.ParseError as e:
     return None, reason_text(e.reason)
 
@@ -218,7 +225,7 @@ def judge(
       f"example {example.id!r} has no known answer (provenance says"
       " labelled: false); leave it out of the evaluation set"
     )
-  made, reason = parse_answer(output.text, call_format)
+  made, reason = parse_answer(output.text, call_format, example.tools)
   calls = made or ()
   tools = {tool.name: tool for tool in example.tools}
   exact = made is not None and canonical.canonical_key(

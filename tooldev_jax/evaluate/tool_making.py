@@ -256,7 +256,7 @@ def _solved(
     outputs.pair(asked, solver.generate(asked, "invocation")) if asked else []
   )
   for example, question, output in zip(gold, asked, solutions, strict=True):
-    calls, _ = metrics.parse_answer(output.text, call_format)
+    calls, _ = metrics.parse_answer(output.text, call_format, question.tools)
     if calls is not None and output.finish_reason != "skipped":
       label = labels.Label(example.id, calls, question.tools, 1.0)
       solved += labels.judge(label, example).values_exact

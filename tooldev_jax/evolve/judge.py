@@ -104,7 +104,7 @@ def read_sample(
   if not finished:
     return Sample(text, finished, "unfinished")
   try:
-    calls = call_format.parse(text).calls
+    calls = call_format.parse(text, [tool.name for tool in tools]).calls
   except ParseError as error:
     return Sample(text, finished, f"malformed:{error.reason.value}")
   if not calls:

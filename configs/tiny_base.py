@@ -60,6 +60,7 @@ def _phase(
       "clip_norm": 0.0,
       "compute_dtype": "float32",
       "attention": "einsum",
+      "remat": "none",
       "checkpoint_every": 250,
       "log_every": 50,
     },

@@ -339,7 +339,7 @@ def _print_roofline(compiled: Any, mesh: Any, passes: int) -> float:
 def _print_hours(config: Any, mesh: Any, batch: _Batch, seconds: float) -> None:
   """Hours of training; sampling is not in them."""
   examples, queries = _EXAMPLES.value, _QUERIES.value
-  rounds = config.evolve.rounds
+  rounds = config.rounds
   # Adaption is one view an example; the other stages train two of them, and a
   # round replays all of stage 2's beside its own.
   replayed = 2 * examples * config.evolve.replay * rounds

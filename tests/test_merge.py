@@ -9,9 +9,9 @@ import pytest
 
 from launch import merge
 from tests.models.tiny import config
+from tooldev_jax.config import LoraConfig
 from tooldev_jax.errors import UserError
 from tooldev_jax.models.checkpoint import load_model, save_model
-from tooldev_jax.models.lora import LoraConfig
 from tooldev_jax.models.lora import merge as merged_params
 from tooldev_jax.models.parameters import init_adapter, init_params
 from tooldev_jax.models.peft import save_adapter

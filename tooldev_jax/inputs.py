@@ -11,12 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from etils import epath
 
 from tooldev_jax import io, records
-from tooldev_jax.config import RunConfig, SourceConfig
-from tooldev_jax.data.decontaminate import (
-  TOOL_NAME,
-  Decontaminated,
-  decontaminate_all,
-)
+from tooldev_jax.config import TOOL_NAME, RunConfig, SourceConfig
+from tooldev_jax.data.decontaminate import Decontaminated, decontaminate_all
 from tooldev_jax.data.sources import read_examples
 from tooldev_jax.errors import UserError
 from tooldev_jax.evaluate.summary import Notice
@@ -259,7 +255,7 @@ def _check(config: RunConfig, read: _Found) -> None:
   needed = {
     "documents": bool(config.data.documents.path and config.adapt.epochs),
     "examples": config.decompose.epochs > 0,
-    "queries": config.evolve.rounds > 0,
+    "queries": config.rounds > 0,
   }
   for role, is_needed in needed.items():
     if is_needed and not read[role]:
@@ -267,7 +263,7 @@ def _check(config: RunConfig, read: _Found) -> None:
         f"data.{role}: nothing is left after decontamination; see"
         f" {DECONTAMINATION_FILE}, and data.decontaminate.reasons"
       )
-  rounds, queries = config.evolve.rounds, len(read["queries"])
+  rounds, queries = config.rounds, len(read["queries"])
   size = config.evolve.round_size(queries)
   if rounds and (not size or (rounds - 1) * size >= queries):
     raise UserError(

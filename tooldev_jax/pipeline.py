@@ -155,7 +155,7 @@ class Run:
       self._write_state(self._train(name, self.current(), streams))
 
   def _evolve(self) -> None:
-    for number in range(1, self.config.evolve.rounds + 1):
+    for number in range(1, self.config.rounds + 1):
       name = f"round_{number}"
       if not self._has_state(name):
         with self._timed(name):
@@ -326,7 +326,7 @@ class Run:
   # --- bookkeeping ------------------------------------------------------------
 
   def _state_names(self) -> list[str]:
-    rounds = range(1, self.config.evolve.rounds + 1)
+    rounds = range(1, self.config.rounds + 1)
     return ["adapt", "decompose", *(f"round_{n}" for n in rounds)]
 
   def _state_file(self, name: str) -> epath.Path:

@@ -15,11 +15,11 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from tooldev_jax.config import RunConfig
+from tooldev_jax.config import MeshConfig, RunConfig
 from tooldev_jax.models.config import DecoderConfig
 from tooldev_jax.models.parameters import abstract, declare
 from tooldev_jax.models.transformer import Decoder
-from tooldev_jax.parallel.mesh import MeshConfig, make_mesh
+from tooldev_jax.parallel.mesh import make_mesh
 from tooldev_jax.parallel.sharding import (
   SAMPLE_RULES,
   TRAIN_RULES,

@@ -100,7 +100,7 @@ def plan(config: RunConfig, counts: Mapping[str, int]) -> dict[str, float]:
     "adapt": trained(counts["documents"], config.adapt),
     "decompose": trained(labelled, config.decompose),
   }
-  rounds = evolve.rounds
+  rounds = config.rounds
   queries = evolve.round_size(counts["queries"])
   for number in range(1, rounds + 1):
     asked = several(evolve.tool_sets)

@@ -7,10 +7,11 @@ shape written down once.
 """
 
 import dataclasses
+import difflib
 import math
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 from tooldev_jax import errors
@@ -19,7 +20,15 @@ T = TypeVar("T")
 
 
 class RecordError(errors.UserError):
-  """A JSON value that is not the record it should be."""
+  """A JSON value that is not the record it should be.
+
+  Attributes:
+    problems: one sentence each, with the path of the value.
+  """
+
+  def __init__(self, *problems: str):
+    super().__init__("\n".join(problems))
+    self.problems = problems
 
 
 def to_json(value: Any) -> Any:
@@ -47,10 +56,11 @@ def from_json(kind: type[T], value: Any, where: str = "") -> T:
     where: path of the value, for messages.
 
   Raises:
-    RecordError: a field is missing, unknown or of another type; the message
-      names its path, what was found and what is allowed.
+    RecordError: fields are missing, unknown or of another type; the message
+      names the path of each, what was found and what is allowed.
   """
-  return _read(kind, value, where or kind.__name__)
+  found: T = _read(kind, value, where or kind.__name__)
+  return found
 
 
 def _read(kind: Any, value: Any, where: str) -> Any:
@@ -61,13 +71,11 @@ def _read(kind: Any, value: Any, where: str) -> Any:
   if origin in (typing.Union, types.UnionType):
     return _read_union(arguments, value, where)
   if origin is tuple:
-    _require(isinstance(value, list), where, value, "a list")
-    return tuple(
-      _read(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value)
-    )
+    return _read_tuple(arguments, value, where)
   if origin is not None and issubclass(origin, Mapping):
     _require(isinstance(value, dict), where, value, "an object")
-    return {k: _read(arguments[1], v, f"{where}.{k}") for k, v in value.items()}
+    items = {k: (arguments[1], v, f"{where}.{k}") for k, v in value.items()}
+    return _read_all(items)
   if dataclasses.is_dataclass(kind):
     return _read_dataclass(kind, value, where)
   if kind is float:
@@ -87,27 +95,68 @@ def _read_union(options: tuple[Any, ...], value: Any, where: str) -> Any:
   return _read(kind, value, where)
 
 
+def _read_tuple(kinds: tuple[Any, ...], value: Any, where: str) -> Any:
+  """Reads `tuple[X, ...]`, or a tuple with a type for each entry."""
+  _require(isinstance(value, list), where, value, "a list")
+  if kinds[-1] is Ellipsis:
+    kinds = kinds[:1] * len(value)
+  if len(value) != len(kinds):
+    raise RecordError(
+      f"{where}: found {len(value)} entries, allowed: {len(kinds)}"
+    )
+  items = {
+    i: (kind, item, f"{where}[{i}]")
+    for i, (kind, item) in enumerate(zip(kinds, value, strict=True))
+  }
+  return tuple(_read_all(items).values())
+
+
 def _read_dataclass(kind: Any, value: Any, where: str) -> Any:
   _require(
     isinstance(value, dict), where, value, f"an object ({kind.__name__})"
   )
   hints = typing.get_type_hints(kind)
-  fields = {field.name: field for field in dataclasses.fields(kind)}
-  unknown = sorted(set(value) - set(fields))
-  if unknown:
-    raise RecordError(
-      f"{where}: unknown field {unknown[0]!r}; allowed: {sorted(fields)}"
-    )
-  found = {}
-  for name, field in fields.items():
-    if name in value:
-      found[name] = _read(hints[name], value[name], f"{where}.{name}")
-    elif (
-      field.default is dataclasses.MISSING
-      and field.default_factory is dataclasses.MISSING
-    ):
-      raise RecordError(f"{where}: field {name!r} is missing")
-  return kind(**found)
+  names = [field.name for field in dataclasses.fields(kind)]
+  problems = [
+    f"{where}: unknown field {name!r}{_nearest(name, names)}; allowed:"
+    f" {', '.join(names)}"
+    for name in value
+    if name not in names
+  ]
+  problems += [
+    f"{where}: field {field.name!r} is missing"
+    for field in dataclasses.fields(kind)
+    if field.name not in value
+    and field.default is dataclasses.MISSING
+    and field.default_factory is dataclasses.MISSING
+  ]
+  items = {
+    name: (hints[name], value[name], f"{where}.{name}")
+    for name in names
+    if name in value
+  }
+  return kind(**_read_all(items, problems))
+
+
+def _read_all(
+  items: Mapping[Any, tuple[Any, Any, str]], problems: Sequence[str] = ()
+) -> dict[Any, Any]:
+  """Reads every (kind, value, where), and raises all problems together."""
+  found, problems = {}, list(problems)
+  for key, (kind, value, where) in items.items():
+    try:
+      found[key] = _read(kind, value, where)
+    except RecordError as e:
+      problems += e.problems
+  if problems:
+    raise RecordError(*problems)
+  return found
+
+
+def _nearest(name: str, names: Sequence[str]) -> str:
+  """A question about the nearest name; "" if none is near."""
+  near = difflib.get_close_matches(name, names, n=1)
+  return f" (did you mean {near[0]!r}?)" if near else ""
 
 
 def _require(holds: bool, where: str, value: Any, allowed: str) -> None:

@@ -141,9 +141,7 @@ class Student:
     self._show(data)
     # The copy for sampling makes room, and is made again when it is needed.
     self.__dict__.pop("_sampling_base", None)
-    train = dataclasses.replace(
-      self.config.train, learning_rate=stage.learning_rate
-    )
+    train = self.config.training(stage)
     result = fit(
       base=self.base,
       lora=self.config.lora,

@@ -13,6 +13,7 @@ import argparse
 import pathlib
 
 from tests.benchmarks import data_machine
+from tooldev_jax.config import EXACT_QUERY, REASONS, DecontaminateConfig
 from tooldev_jax.data import decontaminate, sources
 
 _SPLITS = ("train", "dev", "test")
@@ -32,9 +33,9 @@ def measure(data: pathlib.Path) -> dict:
       data / f"calls/sgd_{split}.jsonl.gz", "sgd"
     ).examples
   ]
-  strict = decontaminate.DecontaminateConfig(reasons=decontaminate.REASONS)
+  strict = DecontaminateConfig(reasons=REASONS)
   report = decontaminate.decontaminate(training, evaluation, strict).report()
-  any_length = decontaminate.DecontaminateConfig(min_words=1)
+  any_length = DecontaminateConfig(min_words=1)
   every = decontaminate.decontaminate(training, evaluation, any_length)
   said = {m.content for e in training for m in e.messages if m.role == "user"}
   folded = {text.strip().lower() for text in said}
@@ -50,9 +51,9 @@ def measure(data: pathlib.Path) -> dict:
     "exact_queries": {
       "characters": entries(said, str),
       "case and blanks aside": entries(folded, lambda t: t.strip().lower()),
-      "punctuation aside": every.evaluation_hit[decontaminate.EXACT_QUERY],
+      "punctuation aside": every.evaluation_hit[EXACT_QUERY],
       "punctuation aside, four words": report["evaluation_entries_hit"][
-        decontaminate.EXACT_QUERY
+        EXACT_QUERY
       ],
     },
   }

@@ -21,6 +21,7 @@ import transformers
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from tests.benchmarks import data_machine
+from tooldev_jax.config import ViewConfig
 from tooldev_jax.data import (
   encoding,
   loader,
@@ -70,7 +71,7 @@ def measure(data: pathlib.Path, repeat: int) -> dict:
   results = {}
   for call_format in ("pythonic", "hermes"):
     encoder = encoding.Encoder(chat, call_format)
-    options = views.ViewOptions(call_format=call_format)
+    options = ViewConfig(call_format=call_format)
     prepare.prepare(examples[:64], encoder)  # threads and template are warm
     wall, cpu, found = time.perf_counter(), time.process_time(), []
     for seed in range(repeat):

@@ -16,9 +16,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from tests.benchmarks import data_machine
+from tooldev_jax.config import LoraConfig
 from tooldev_jax.models.attention import packed_attention
 from tooldev_jax.models.config import DecoderConfig
-from tooldev_jax.models.lora import LoraConfig
 from tooldev_jax.models.parameters import declare
 from tooldev_jax.models.transformer import Decoder
 

@@ -33,13 +33,14 @@ from absl import app, flags
 
 from tests.benchmarks.sample_lockstep import make_lockstep, run_lockstep
 from tooldev_jax import io
+from tooldev_jax.config import MeshConfig, SamplerConfig
 from tooldev_jax.models.checkpoint import save_model
 from tooldev_jax.models.config import DecoderConfig
 from tooldev_jax.models.parameters import init_params
 from tooldev_jax.models.transformer import Decoder
-from tooldev_jax.parallel.mesh import MeshConfig, make_mesh
+from tooldev_jax.parallel.mesh import make_mesh
 from tooldev_jax.parallel.sharding import SAMPLE_RULES, Partition
-from tooldev_jax.sample.params import SamplerConfig, SamplingParams
+from tooldev_jax.sample.params import SamplingParams
 from tooldev_jax.sample.sampler import Sampler
 from tooldev_jax.sample.schedule import Request, Unit
 

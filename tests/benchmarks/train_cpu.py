@@ -32,14 +32,18 @@ import torch
 import transformers
 
 from tests.benchmarks import data_machine
+from tooldev_jax.config import (
+  LINEAR_MODULES,
+  LoraConfig,
+  MeshConfig,
+  TrainConfig,
+)
 from tooldev_jax.data.encoding import Encoded
 from tooldev_jax.data.loader import LoaderConfig, TrainData
 from tooldev_jax.models.config import DecoderConfig
-from tooldev_jax.models.lora import LINEAR_MODULES, LoraConfig
 from tooldev_jax.models.parameters import init_adapter, init_params
-from tooldev_jax.parallel.mesh import MeshConfig, make_mesh
+from tooldev_jax.parallel.mesh import make_mesh
 from tooldev_jax.parallel.sharding import TRAIN_RULES
-from tooldev_jax.train.config import TrainConfig
 from tooldev_jax.train.feed import Feed
 from tooldev_jax.train.loop import place
 from tooldev_jax.train.step import make_train_step

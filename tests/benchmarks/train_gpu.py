@@ -134,12 +134,11 @@ def _our_steps(options: argparse.Namespace, rows: int) -> dict[str, Any]:
   import jax
   import jax.numpy as jnp
 
+  from tooldev_jax.config import LoraConfig, MeshConfig, TrainConfig
   from tooldev_jax.models.config import DecoderConfig
-  from tooldev_jax.models.lora import LoraConfig
   from tooldev_jax.models.parameters import init_adapter, init_params
-  from tooldev_jax.parallel.mesh import MeshConfig, make_mesh
+  from tooldev_jax.parallel.mesh import make_mesh
   from tooldev_jax.parallel.sharding import TRAIN_RULES, Partition
-  from tooldev_jax.train.config import TrainConfig
   from tooldev_jax.train.loop import place
   from tooldev_jax.train.metrics import device_memory
   from tooldev_jax.train.step import make_train_step
@@ -224,7 +223,7 @@ def _torch_steps(
   import torch
   import transformers
 
-  from tooldev_jax.models.lora import LINEAR_MODULES
+  from tooldev_jax.config import LINEAR_MODULES
 
   device = "cuda" if torch.cuda.is_available() else "cpu"
   shape = _shape(options)

@@ -144,7 +144,7 @@ def test_banding_seldom_misses_what_counts():
 
 
 def test_wrong_settings_are_named():
-  with pytest.raises(errors.UserError, match="allowed: tool name"):
+  with pytest.raises(errors.UserError, match="allowed: one of tool name"):
     dc.DecontaminateConfig(reasons=("name",))
   with pytest.raises(errors.UserError, match=r"decontaminate\.near"):
     dc.DecontaminateConfig(near=0)

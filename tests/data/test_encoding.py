@@ -9,6 +9,7 @@ import tokenizers
 
 from tests.data import families, test_tokenizer
 from tooldev_jax import errors
+from tooldev_jax.config import TURNS, EncodeConfig, ViewConfig
 from tooldev_jax.data import encoding, tokenizer, views
 from tooldev_jax.toolcall import formats
 from tooldev_jax.toolcall.vocabulary import Call, Example, Message, Tool
@@ -54,11 +55,11 @@ def _encoder(chat, family, **options):
   if not chat.template.traits.tools:
     options.setdefault("prompt_style", "toolace")
   call_format = families.FAMILIES[family].call_format
-  return encoding.Encoder(chat, call_format, encoding.EncodeOptions(**options))
+  return encoding.Encoder(chat, call_format, EncodeConfig(**options))
 
 
 def _view(example, encoder, kind="invocation"):
-  options = views.ViewOptions(call_format=encoder.call_format)
+  options = ViewConfig(call_format=encoder.call_format)
   return views.make_view(example, kind, 0, options)
 
 
@@ -132,7 +133,7 @@ def test_answers_without_calls_hold_no_marks(chat_tokenizers):
   assert mark not in stream.tokens[stream.trained]
 
 
-@pytest.mark.parametrize("turns", encoding.TURNS)
+@pytest.mark.parametrize("turns", TURNS)
 def test_dialogues_train_the_chosen_turns(chat, family, turns):
   encoder = _encoder(chat, family, turns=turns)
   found = encoder.encode_all([_view(_TALK, encoder)])
@@ -306,7 +307,7 @@ def test_templates_without_tools_are_refused_early(chat_tokenizers):
 )
 def test_wrong_options_are_named(options):
   with pytest.raises(errors.UserError, match=next(iter(options))):
-    encoding.EncodeOptions(**options)
+    EncodeConfig(**options)
 
 
 def test_weight_travels_with_the_stream(chat_tokenizers):
@@ -329,7 +330,7 @@ def test_a_target_whose_characters_the_tokenizer_drops_is_counted(
   dropping._tokenizer = tokenizers.Tokenizer.from_str(json.dumps(spec))
   encoder = encoding.Encoder(
     tokenizer.ChatTokenizer(dropping, "dropping"),
-    options=encoding.EncodeOptions(prompt_style="toolace"),
+    options=EncodeConfig(prompt_style="toolace"),
   )
   hello = Message("user", "Hello.")
   made = [
@@ -345,7 +346,7 @@ def test_a_target_whose_characters_the_tokenizer_drops_is_counted(
 
 def test_a_greeting_before_the_query_is_not_trained(chat_tokenizers):
   chat = chat_tokenizers["qwen25"]
-  options = encoding.EncodeOptions(prompt_style="toolace", turns="all")
+  options = EncodeConfig(prompt_style="toolace", turns="all")
   messages = (Message("assistant", "Welcome."), Message("user", "Hello."))
   view = views.View("invocation", "e", messages, (), "Good day.")
   (stream,) = encoding.Encoder(chat, options=options).encode_all([view]).encoded

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tests.data.test_encoding import _EXAMPLE, _TALK
+from tooldev_jax.config import EncodeConfig, ViewConfig
 from tooldev_jax.data import encoding, loader, prepare, views
 from tooldev_jax.toolcall.vocabulary import Example, Message
 
@@ -76,14 +77,14 @@ def test_cache_key_follows_all_that_decides_tokens(encoder, chat_tokenizers):
     return prepare._key(examples, encoder, config, pool)
 
   other = dataclasses.replace(_EXAMPLE, answer="x")
-  shorter = encoding.EncodeOptions(max_length=99)
+  shorter = EncodeConfig(max_length=99)
   chat = chat_tokenizers["qwen25"]
   keys = [
     key(),
     key(examples=(other,)),
     key(seed=4),
     key(kinds=("invocation",)),
-    key(view=views.ViewOptions(max_distractors=1)),
+    key(view=ViewConfig(max_distractors=1)),
     key(pool=_EXAMPLE.tools),
     key(encoder=encoding.Encoder(chat, "pythonic", shorter)),
     key(encoder=encoding.Encoder(chat_tokenizers["qwen3"], "pythonic")),
@@ -119,7 +120,7 @@ def test_dialogues_can_be_split_into_turns(encoder, chat_tokenizers):
     ("e2#3", "adaption"), ("e2#3", "invocation"),
     ("e2", "adaption"), ("e2", "generation"), ("e2", "invocation"),
   ]  # fmt: skip
-  every = encoding.EncodeOptions(turns="all")
+  every = EncodeConfig(turns="all")
   twice = encoding.Encoder(chat_tokenizers["qwen25"], "pythonic", every)
   with pytest.raises(ValueError, match="trained twice"):
     prepare.prepare([_TALK], twice, split)

@@ -7,6 +7,7 @@ import hypothesis.strategies as st
 import pytest
 
 from tooldev_jax import errors
+from tooldev_jax.config import ViewConfig
 from tooldev_jax.data import instructions, toolparse, views
 from tooldev_jax.toolcall import formats
 from tooldev_jax.toolcall.vocabulary import Call, Example, Message, Tool
@@ -57,7 +58,7 @@ def test_invocation_offers_the_called_tools_and_distractors():
 
 
 def test_masking_leaves_no_old_name_in_an_invocation():
-  options = views.ViewOptions(mask_names=1.0)
+  options = ViewConfig(mask_names=1.0)
   for seed in range(20):
     view = views.make_view(_EXAMPLE, "invocation", seed, options, _POOL)
     names = {tool.name for tool in view.tools}
@@ -73,7 +74,7 @@ def test_masking_leaves_no_old_name_in_an_invocation():
 def test_shuffling_changes_the_order_of_parameters_in_every_view():
   tool = _tool("f", **{f"p{i}": {"type": "integer"} for i in range(9)})
   example = Example("e", (Message("user", "Go."),), (tool,), (Call("f"),))
-  options = views.ViewOptions(shuffle_definitions=1.0)
+  options = ViewConfig(shuffle_definitions=1.0)
 
   def order(kind, chosen):
     view = views.make_view(example, kind, 0, chosen)
@@ -81,7 +82,7 @@ def test_shuffling_changes_the_order_of_parameters_in_every_view():
     return list(shown[0].parameters["properties"])
 
   for kind in views.KINDS:
-    plain, shuffled = order(kind, views.ViewOptions()), order(kind, options)
+    plain, shuffled = order(kind, ViewConfig()), order(kind, options)
     assert plain != shuffled
     assert sorted(plain) == sorted(shuffled)
 
@@ -96,11 +97,11 @@ def test_a_weight_that_is_none_is_named(weight):
 @pytest.mark.parametrize("field", ["mask_names", "shuffle_definitions"])
 def test_wrong_shares_are_named(field):
   with pytest.raises(errors.UserError, match=f"view.{field}"):
-    views.ViewOptions(**{field: 1.5})
+    ViewConfig(**{field: 1.5})
 
 
 def test_number_of_distractors_is_uniform_up_to_the_limit():
-  options = views.ViewOptions(max_distractors=3, keep_given=False)
+  options = ViewConfig(max_distractors=3, keep_given=False)
   counts = [0] * 4
   for seed in range(400):
     view = views.make_view(_EXAMPLE, "invocation", seed, options, _POOL)
@@ -114,7 +115,7 @@ def test_called_tools_stand_anywhere():
     for seed in range(60)
   }
   assert firsts == {"t0", "t1", "t2", "t3"}
-  fixed = views.ViewOptions(shuffle_tools=False)
+  fixed = ViewConfig(shuffle_tools=False)
   view = views.make_view(_EXAMPLE, "invocation", 5, fixed)
   assert [tool.name for tool in view.tools[:2]] == ["t0", "t2"]
 
@@ -228,9 +229,9 @@ def test_tool_documents_become_adaption_examples_once_each():
 
 def test_wrong_settings_are_named():
   with pytest.raises(errors.UserError, match="call_format"):
-    views.ViewOptions(call_format="xml")
+    ViewConfig(call_format="xml")
   with pytest.raises(errors.UserError, match="max_distractors"):
-    views.ViewOptions(max_distractors=-1)
+    ViewConfig(max_distractors=-1)
   with pytest.raises(errors.UserError, match="invocation"):
     views.make_view(_EXAMPLE, "guess", 0)
   with pytest.raises(errors.UserError, match=r"provenance\.weight"):

@@ -60,7 +60,7 @@ def test_a_minimal_row_of_another_engine_is_read(tmp_path):
     ),
     (
       '{"example_id": "b", "text": "", "reason": "x"}',
-      r"unknown field 'reason'; allowed: \['example_id', 'finish_reason'",
+      r"unknown field 'reason' \(did you mean 'finish_reason'\?\)",
     ),
     (
       '{"example_id": "b", "text": "", "finish_reason": "eos"}',

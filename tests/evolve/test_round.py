@@ -6,8 +6,8 @@ import json
 import pytest
 from etils import epath
 
+from tooldev_jax.config import EvolveConfig
 from tooldev_jax.evolve import diversity
-from tooldev_jax.evolve.config import EvolveConfig
 from tooldev_jax.evolve.judge import Fate
 from tooldev_jax.evolve.round import (
   Answers,

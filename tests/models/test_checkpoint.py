@@ -9,14 +9,14 @@ import pytest
 from etils import epath
 
 from tests.models.tiny import config
+from tooldev_jax.config import LoraConfig, MeshConfig
 from tooldev_jax.errors import UserError
 from tooldev_jax.models.checkpoint import load_model, save_model
 from tooldev_jax.models.export import export_merged
-from tooldev_jax.models.lora import LoraConfig
 from tooldev_jax.models.parameters import init_adapter, init_params
 from tooldev_jax.models.peft import load_adapter, save_adapter
 from tooldev_jax.models.tensor_file import read_header, write_tensors
-from tooldev_jax.parallel.mesh import MeshConfig, make_mesh
+from tooldev_jax.parallel.mesh import make_mesh
 
 CONFIG = config("qwen2", num_hidden_layers=3)
 

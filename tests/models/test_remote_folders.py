@@ -14,11 +14,11 @@ from fsspec.implementations.local import LocalFileSystem
 
 import tooldev_jax
 from tests.models.tiny import config
+from tooldev_jax.config import LoraConfig
 from tooldev_jax.data.tokenizer import ChatTokenizer, TokenizerError
 from tooldev_jax.errors import UserError
 from tooldev_jax.models.checkpoint import load_model, save_model
 from tooldev_jax.models.export import export_merged
-from tooldev_jax.models.lora import LoraConfig
 from tooldev_jax.models.parameters import init_adapter, init_params
 from tooldev_jax.models.peft import load_adapter, save_adapter
 

@@ -11,9 +11,10 @@ from flax import linen as nn
 from jax.sharding import AbstractMesh, AxisType
 
 from tests.models.tiny import config
+from tooldev_jax.config import LoraConfig
 from tooldev_jax.errors import UserError
 from tooldev_jax.models.attention import packed_attention
-from tooldev_jax.models.lora import LoraConfig, merge
+from tooldev_jax.models.lora import merge
 from tooldev_jax.models.parameters import (
   declare,
   init_adapter,
@@ -201,11 +202,13 @@ def test_a_mesh_that_cuts_a_head_is_refused():
 
 
 def test_adapters_refuse_what_they_cannot_target():
-  with pytest.raises(UserError, match=r"lora.targets has \['lm_head'\]"):
+  with pytest.raises(
+    UserError, match=r"lora\.targets: \('q_proj', 'lm_head'\)"
+  ):
     LoraConfig(targets=("q_proj", "lm_head"))
-  with pytest.raises(UserError, match=r"lora.targets has no entry"):
+  with pytest.raises(UserError, match=r"lora\.targets: none"):
     LoraConfig(targets=())
-  with pytest.raises(UserError, match=r"lora.rank=0"):
+  with pytest.raises(UserError, match=r"lora\.rank: 0; allowed: at least 1"):
     LoraConfig(rank=0)
 
 

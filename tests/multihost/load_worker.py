@@ -30,8 +30,9 @@ def load(folder: str, sizes: tuple[int, int, int]) -> dict[str, Any]:
   import jax
   import numpy as np
 
+  from tooldev_jax.config import MeshConfig
   from tooldev_jax.models import checkpoint
-  from tooldev_jax.parallel.mesh import MeshConfig, make_mesh
+  from tooldev_jax.parallel.mesh import make_mesh
   from tooldev_jax.train.checkpoint import named_leaves
 
   # Small pieces, so that a leaf is what counts; and arrays that CPU devices

@@ -133,7 +133,8 @@ def run(job: Job) -> dict[str, Any]:
   import jax
 
   from tests.train import tiny
-  from tooldev_jax.parallel.mesh import MeshConfig, make_mesh
+  from tooldev_jax.config import MeshConfig
+  from tooldev_jax.parallel.mesh import make_mesh
   from tooldev_jax.train.loop import Preempted
 
   size = job.mesh[0] * job.mesh[1] * job.mesh[2]

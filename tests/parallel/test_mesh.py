@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jax.sharding import AxisType
 
+from tooldev_jax.config import MeshConfig
 from tooldev_jax.errors import UserError
-from tooldev_jax.parallel.mesh import MeshConfig, make_mesh
+from tooldev_jax.parallel.mesh import make_mesh, mesh_shape
 
 
 @given(st.tuples(*[st.integers(1, 4)] * 3), st.sampled_from([None, 0, 1, 2]))
@@ -16,22 +17,22 @@ def test_minus_one_fills_what_the_others_leave(sizes, free):
     -1 if axis == free else size for axis, size in enumerate(sizes)
   ]
   devices = sizes[0] * sizes[1] * sizes[2]
-  assert MeshConfig(*given_sizes).shape(devices) == sizes
+  assert mesh_shape(MeshConfig(*given_sizes), devices) == sizes
 
 
 @pytest.mark.parametrize(
   ("config", "message"),
   [
-    (MeshConfig(data=3), "does not divide the 8 devices"),
-    (MeshConfig(data=2, fsdp=2, tensor=1), "must multiply to 8"),
-    (MeshConfig(data=-1, fsdp=-1), "mesh.data and mesh.fsdp are both -1"),
-    (MeshConfig(tensor=0), "mesh.tensor is 0"),
-    (MeshConfig(tensor=-2), "mesh.tensor is -2"),
+    ({"data": 3}, "does not divide the 8 devices"),
+    ({"data": 2, "fsdp": 2, "tensor": 1}, "must multiply to 8"),
+    ({"data": -1, "fsdp": -1}, "mesh.data and fsdp: both -1; only one"),
+    ({"tensor": 0}, "mesh.tensor: 0; allowed: a positive number or -1"),
+    ({"tensor": -2}, "mesh.tensor: -2; allowed: at least -1"),
   ],
 )
 def test_refuses_by_name(config, message):
   with pytest.raises(UserError, match=message):
-    config.shape(8)
+    mesh_shape(MeshConfig(**config), 8)
 
 
 def test_axes_are_auto():

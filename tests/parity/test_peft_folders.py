@@ -10,11 +10,11 @@ import pytest
 import torch
 import transformers
 
+from tooldev_jax.config import LINEAR_MODULES, LoraConfig
 from tooldev_jax.errors import UserError
 from tooldev_jax.models.attention import packed_attention
 from tooldev_jax.models.checkpoint import load_model
 from tooldev_jax.models.export import export_merged
-from tooldev_jax.models.lora import LINEAR_MODULES, LoraConfig
 from tooldev_jax.models.parameters import init_adapter
 from tooldev_jax.models.peft import load_adapter, save_adapter
 from tooldev_jax.models.transformer import Decoder

@@ -7,7 +7,8 @@ import jax
 
 from tests.sample import test_sampler
 from tests.sample.exchanges import check_that_logits_alone_move
-from tooldev_jax.parallel.mesh import MeshConfig, make_mesh
+from tooldev_jax.config import MeshConfig
+from tooldev_jax.parallel.mesh import make_mesh
 from tooldev_jax.sample.sampler import Sampler
 
 

@@ -10,10 +10,11 @@ import jax
 import numpy as np
 
 from tests.sample import hashing
+from tooldev_jax.config import MeshConfig, SamplerConfig
 from tooldev_jax.parallel import processes
-from tooldev_jax.parallel.mesh import MeshConfig, make_mesh
+from tooldev_jax.parallel.mesh import make_mesh
 from tooldev_jax.sample.files import sample_to_file
-from tooldev_jax.sample.params import SamplerConfig, SamplingParams
+from tooldev_jax.sample.params import SamplingParams
 from tooldev_jax.sample.sampler import Sampler
 
 

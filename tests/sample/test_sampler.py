@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 from tests.multihost.worker import run_processes
+from tooldev_jax.config import MeshConfig, SamplerConfig
 from tooldev_jax.models import lora, parameters
 from tooldev_jax.models.attention import packed_attention
 from tooldev_jax.models.config import DecoderConfig
 from tooldev_jax.models.transformer import Decoder
-from tooldev_jax.parallel.mesh import MeshConfig, make_mesh
+from tooldev_jax.parallel.mesh import make_mesh
 from tooldev_jax.sample import policy as policies
-from tooldev_jax.sample.params import SamplerConfig, SamplingParams
+from tooldev_jax.sample.params import SamplingParams
 from tooldev_jax.sample.sampler import Sampler
 
 VOCAB = 61

@@ -4,13 +4,9 @@ import dataclasses
 
 import pytest
 
+from tooldev_jax.config import SamplerConfig
 from tooldev_jax.errors import UserError
-from tooldev_jax.sample.params import (
-  RequestOutput,
-  Sample,
-  SamplerConfig,
-  SamplingParams,
-)
+from tooldev_jax.sample.params import RequestOutput, Sample, SamplingParams
 from tooldev_jax.sample.schedule import (
   Planner,
   Request,

@@ -13,10 +13,11 @@ import pytest
 
 from tests.sample import hashing
 from tooldev_jax import io
+from tooldev_jax.config import MeshConfig, SamplerConfig
 from tooldev_jax.errors import UserError
-from tooldev_jax.parallel.mesh import MeshConfig, make_mesh
+from tooldev_jax.parallel.mesh import make_mesh
 from tooldev_jax.sample.files import sample_to_file
-from tooldev_jax.sample.params import SamplerConfig, SamplingParams
+from tooldev_jax.sample.params import SamplingParams
 from tooldev_jax.sample.sampler import Sampler
 
 TABLE = hashing.table()

@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from tooldev_jax.config import ViewConfig
 from tooldev_jax.data import toolparse, views
 from tooldev_jax.toolcall import canonical, checks, jsontext, yamltext
 from tooldev_jax.toolcall.importers import import_tools
@@ -197,7 +198,7 @@ def fuzz(count: int, seed: int) -> collections.Counter[str]:
   return outcomes
 
 
-_ALL_CHANGED = views.ViewOptions(mask_names=1.0, shuffle_definitions=1.0)
+_ALL_CHANGED = ViewConfig(mask_names=1.0, shuffle_definitions=1.0)
 
 
 def fuzz_schemas(count: int, seed: int) -> collections.Counter[str]:
@@ -213,7 +214,7 @@ def fuzz_schemas(count: int, seed: int) -> collections.Counter[str]:
       message = Message("user", "Call f with a.")
       example = Example("e", (message,), (tool,), (call,), "See `a` of f().")
       try:
-        for options in (views.ViewOptions(), _ALL_CHANGED):
+        for options in (ViewConfig(), _ALL_CHANGED):
           for kind in views.KINDS:
             found = views.make_view(example, kind, number, options)
             outcomes["views" if found else "none"] += 1

@@ -8,10 +8,11 @@ from etils import epath
 
 from configs import tiny_base
 from tooldev_jax import config
+from tooldev_jax.config import MeshConfig
 from tooldev_jax.data.tokenizer import ChatTokenizer
 from tooldev_jax.errors import UserError
 from tooldev_jax.models.checkpoint import load_model
-from tooldev_jax.parallel.mesh import MeshConfig, make_mesh
+from tooldev_jax.parallel.mesh import make_mesh
 from tooldev_jax.parallel.sharding import TRAIN_RULES
 from tooldev_jax.toy import base
 from tooldev_jax.toy import tokenizer as toy_tokenizer

@@ -19,10 +19,11 @@ from jax.experimental import topologies
 from flax import linen as nn
 from tests.models.tiny import config
 from tooldev_jax.models.attention import packed_attention
-from tooldev_jax.models.lora import LoraConfig
+from tooldev_jax.config import LoraConfig
 from tooldev_jax.models.parameters import declare
 from tooldev_jax.models.transformer import Decoder
-from tooldev_jax.parallel.mesh import MeshConfig, make_mesh
+from tooldev_jax.config import MeshConfig
+from tooldev_jax.parallel.mesh import make_mesh
 from tooldev_jax.parallel.sharding import TRAIN_RULES, Partition
 
 topology = topologies.get_topology_desc(

@@ -4,16 +4,15 @@ import jax.numpy as jnp
 import pytest
 
 from tests.sample.exchanges import check_that_logits_alone_move
+from tooldev_jax.config import MeshConfig, SamplerConfig
 from tooldev_jax.models.config import DecoderConfig
 from tooldev_jax.models.parameters import abstract, declare
 from tooldev_jax.models.transformer import Decoder
-from tooldev_jax.parallel.mesh import MeshConfig
 from tooldev_jax.parallel.sharding import (
   SAMPLE_RULES,
   Partition,
   bytes_per_chip,
 )
-from tooldev_jax.sample.params import SamplerConfig
 from tooldev_jax.sample.programs import Programs
 from tooldev_jax.sample.schedule import Planner
 from tooldev_jax.train import capacity

@@ -11,13 +11,11 @@ import pytest
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from tooldev_jax.config import LoraConfig, MeshConfig, TrainConfig
 from tooldev_jax.errors import UserError
 from tooldev_jax.models.config import DecoderConfig
-from tooldev_jax.models.lora import LoraConfig
-from tooldev_jax.parallel.mesh import MeshConfig
 from tooldev_jax.parallel.sharding import TRAIN_RULES
 from tooldev_jax.train import capacity
-from tooldev_jax.train.config import TrainConfig
 from tooldev_jax.train.step import make_train_step
 
 pytest.importorskip("libtpu")

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from flax.core import meta
 
+from tooldev_jax.config import TrainConfig, profile_range
 from tooldev_jax.errors import UserError
 from tooldev_jax.models.config import DecoderConfig
 from tooldev_jax.models.parameters import declare
-from tooldev_jax.train.config import TrainConfig, profile_range
 from tooldev_jax.train.optimizer import make_optimizer, make_schedule
 from tooldev_jax.train.step import logical_axes
 
@@ -133,10 +133,10 @@ def test_cosine_is_the_usual_one():
     ("optimizer", "sgd", "adamw, muon"),
     ("schedule", "linear", "cosine, trapezoid, constant"),
     ("learning_rate", 0.0, "above 0"),
-    ("warmup_ratio", 1.5, "between 0 and 1"),
+    ("warmup_ratio", 1.5, "at least 0, at most 1"),
     ("profile_steps", "15:10", "names no step"),
     ("profile_steps", "soon", "of the form 10:15"),
-    ("loss_chunk", 0, "1 or more"),
+    ("loss_chunk", 0, "at least 1"),
   ],
 )
 def test_wrong_settings_are_named(field, value, message):

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from tests.train import tiny
+from tooldev_jax.config import MeshConfig
 from tooldev_jax.errors import UserError
 from tooldev_jax.models import blocked
 from tooldev_jax.models.attention import BACKENDS, packed_attention
 from tooldev_jax.models.parameters import init_adapter, init_params
 from tooldev_jax.models.transformer import Decoder
-from tooldev_jax.parallel.mesh import MeshConfig, make_mesh
+from tooldev_jax.parallel.mesh import make_mesh
 from tooldev_jax.parallel.sharding import TRAIN_RULES, Partition
 from tooldev_jax.train.loop import place
 from tooldev_jax.train.loss import selected_token_loss

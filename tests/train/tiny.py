@@ -7,13 +7,12 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from tooldev_jax.config import LoraConfig, MeshConfig, TrainConfig
 from tooldev_jax.data.encoding import Encoded
 from tooldev_jax.data.loader import LoaderConfig, TrainData
 from tooldev_jax.models.config import DecoderConfig
-from tooldev_jax.models.lora import LoraConfig
 from tooldev_jax.models.parameters import init_adapter, init_params
-from tooldev_jax.parallel.mesh import MeshConfig, make_mesh
-from tooldev_jax.train.config import TrainConfig
+from tooldev_jax.parallel.mesh import make_mesh
 from tooldev_jax.train.loop import fit
 from tooldev_jax.train.result import FitResult
 

@@ -25,7 +25,13 @@ from typing import Any
 
 import numpy as np
 
-from tooldev_jax import errors
+from tooldev_jax.config import (
+  EXACT_QUERY,
+  NEAR_QUERY,
+  REASONS,
+  TOOL_NAME,
+  DecontaminateConfig,
+)
 from tooldev_jax.toolcall import vocabulary
 
 _NGRAM = 3  # words
@@ -34,41 +40,6 @@ _BANDS, _ROWS = 32, 4  # of the MinHash signature
 # Each sign of a script without spaces counts as a word.
 _SIGNS = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0003ffff"
 _WORD = re.compile(rf"[{_SIGNS}]|[^\W{_SIGNS}]+")
-
-TOOL_NAME, EXACT_QUERY, NEAR_QUERY = "tool name", "exact query", "near query"
-REASONS = (TOOL_NAME, EXACT_QUERY, NEAR_QUERY)
-
-
-@dataclasses.dataclass(frozen=True)
-class DecontaminateConfig:
-  """What counts as contamination.
-
-  Attributes:
-    reasons: those of `REASONS` for which an example is taken out; the others
-      are only reported. *Chosen*: not for a tool's name, since an evaluation
-      set of one's own is about the tools that one trains on; a claim about
-      unseen tools takes them out as well.
-    near: Jaccard of word trigrams from which queries are near duplicates.
-    min_words: queries with fewer words ("yes, please") are no evidence and
-      are not compared.
-    offered_tools: also look at tools that an example offers and never calls.
-  """
-
-  reasons: tuple[str, ...] = (EXACT_QUERY, NEAR_QUERY)
-  near: float = 0.6
-  min_words: int = 4
-  offered_tools: bool = False
-
-  def __post_init__(self):
-    unknown = [reason for reason in self.reasons if reason not in REASONS]
-    if unknown:
-      raise errors.UserError(
-        f"decontaminate.reasons has {unknown}; allowed: {', '.join(REASONS)}"
-      )
-    if not 0 < self.near <= 1:
-      raise errors.UserError(
-        f"decontaminate.near is {self.near}; it must be in (0, 1]"
-      )
 
 
 @dataclasses.dataclass(frozen=True)

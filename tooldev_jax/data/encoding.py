@@ -28,11 +28,9 @@ from typing import Any
 import numpy as np
 
 from tooldev_jax import errors
+from tooldev_jax.config import EncodeConfig
 from tooldev_jax.data import instructions, template, tokenizer, views
 from tooldev_jax.toolcall import formats, jsontext, vocabulary
-
-PROMPT_STYLES = ("template", "toolace")
-TURNS = ("last", "all", "with_calls")
 
 # What a format writes around calls, where a checkpoint has a token for it.
 _MARKS = {
@@ -44,33 +42,6 @@ _MARKS = {
 # A thought opens a turn; the same tags further on, in an argument say, are
 # text. One that never ends leaves nothing.
 _THOUGHT = re.compile(r"\A\s*<think>.*?(?:</think>|\Z)\s*", re.DOTALL)
-
-
-@dataclasses.dataclass(frozen=True)
-class EncodeOptions:
-  """How views become tokens.
-
-  Attributes:
-    prompt_style: "template" offers tools through the chat template's
-      `tools=`; "toolace" writes them as JSON into the system text.
-    max_length: of a stream, in tokens. Longer views lose distractor tools,
-      last offered first, and are dropped whole if that is not enough.
-    turns: which assistant turns of a dialogue are trained: the "last" (the
-      answer), "all", or those "with_calls" (the answer always is). What is
-      said before any query is never trained.
-    strip_thoughts: remove the `<think>` passage that opens an assistant turn.
-  """
-
-  prompt_style: str = "template"
-  max_length: int = 4096
-  turns: str = "last"
-  strip_thoughts: bool = True
-
-  def __post_init__(self):
-    _one_of("prompt_style", self.prompt_style, PROMPT_STYLES)
-    _one_of("turns", self.turns, TURNS)
-    if self.max_length < 2:
-      raise errors.UserError(f"max_length is {self.max_length}; minimum 2")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,12 +139,12 @@ class Encoder:
     self,
     chat_tokenizer: tokenizer.ChatTokenizer,
     call_format: str = "pythonic",
-    options: EncodeOptions | None = None,
+    options: EncodeConfig | None = None,
   ):
     """Raises UserError where the template cannot do what the options ask."""
     self.tokenizer = chat_tokenizer
     self.call_format = call_format
-    self.options = options or EncodeOptions()
+    self.options = options or EncodeConfig()
     self._format = formats.get_format(call_format)
     self._end = chat_tokenizer.template.traits.turn_end
     ids = chat_tokenizer.control.ids
@@ -456,10 +427,3 @@ def _outside_strings(
   for match in scan.finditer(text, start):
     if match.group(1) is not None:
       yield match.span(1)
-
-
-def _one_of(field: str, value: str, allowed: Sequence[str]) -> None:
-  if value not in allowed:
-    raise errors.UserError(
-      f"{field} is {value!r}; allowed: {', '.join(allowed)}"
-    )

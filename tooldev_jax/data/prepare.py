@@ -19,6 +19,7 @@ import numpy as np
 from etils import epath
 
 from tooldev_jax import io
+from tooldev_jax.config import ViewConfig
 from tooldev_jax.data import encoding, sources, views
 from tooldev_jax.toolcall import formats, jsontext, vocabulary
 
@@ -35,12 +36,12 @@ class PrepareConfig:
   Attributes:
     kinds: of the views to make of every example that has them.
     seed: of wordings, distractors and tool order.
-    view: see `views.ViewOptions`; its `call_format` must be the encoder's.
+    view: see `ViewConfig`; its `call_format` must be the encoder's.
   """
 
   kinds: tuple[str, ...] = ("generation", "invocation")
   seed: int = 0
-  view: views.ViewOptions = dataclasses.field(default_factory=views.ViewOptions)
+  view: ViewConfig = dataclasses.field(default_factory=ViewConfig)
 
 
 def prepare(
@@ -64,7 +65,7 @@ def prepare(
     The streams in the order of (example, kind), and what was not encoded.
   """
   config = config or PrepareConfig(
-    view=views.ViewOptions(call_format=encoder.call_format)
+    view=ViewConfig(call_format=encoder.call_format)
   )
   if config.view.call_format != encoder.call_format:
     raise ValueError("views and encoder use different call formats")

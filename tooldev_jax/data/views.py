@@ -14,6 +14,7 @@ import random
 from collections.abc import Mapping, Sequence
 
 from tooldev_jax import errors
+from tooldev_jax.config import ViewConfig
 from tooldev_jax.data import augment, instructions
 from tooldev_jax.data.toolparse import parse_tools
 from tooldev_jax.toolcall import formats, jsontext, vocabulary
@@ -24,7 +25,6 @@ __all__ = [
   "KINDS",
   "View",
   "ViewError",
-  "ViewOptions",
   "describe_tool",
   "make_view",
   "parse_tools",
@@ -59,60 +59,11 @@ class ViewError(ValueError):
   """An example whose calls or text the call format cannot write."""
 
 
-@dataclasses.dataclass(frozen=True)
-class ViewOptions:
-  """How views are made.
-
-  Attributes:
-    call_format: name of the format that targets are written in.
-    max_distractors: tools that no call names; each view draws a number from
-      0 to this one, uniformly.
-    keep_given: keep all uncalled tools that the example itself offers, and
-      use the pool only to fill up to the drawn number. When False, they are
-      drawn like the pool's, before it.
-    shuffle_tools: put the tools in seeded order; else called tools come first.
-    keep_text: write the text that stands beside gold calls, before them.
-    mask_names: share of the examples whose invocation view has meaningless
-      names, its distractors' too (`augment`). The other views are about names
-      and keep them.
-    shuffle_definitions: share of the examples whose definitions have their
-      parameters in another order.
-    split_turns: make views of every assistant turn of a dialogue, each as an
-      example of its own, instead of the last turn alone; `prepare` does it.
-  """
-
-  call_format: str = "pythonic"
-  max_distractors: int = 5
-  keep_given: bool = True
-  shuffle_tools: bool = True
-  keep_text: bool = True
-  mask_names: float = 0.0
-  shuffle_definitions: float = 0.0
-  split_turns: bool = False
-
-  def __post_init__(self):
-    if self.call_format not in formats.CALL_FORMATS:
-      raise errors.UserError(
-        f"call_format is {self.call_format!r}; allowed: "
-        f"{', '.join(sorted(formats.CALL_FORMATS))}"
-      )
-    if self.max_distractors < 0:
-      raise errors.UserError(
-        f"max_distractors is {self.max_distractors}; it must be 0 or more"
-      )
-    for field in ("mask_names", "shuffle_definitions"):
-      share = getattr(self, field)
-      if not 0 <= share <= 1:
-        raise errors.UserError(
-          f"view.{field} is {share}; it must be from 0 to 1"
-        )
-
-
 def make_view(
   example: vocabulary.Example,
   kind: str,
   seed: int,
-  options: ViewOptions | None = None,
+  options: ViewConfig | None = None,
   pool: Sequence[vocabulary.Tool] = (),
 ) -> View | None:
   """Makes one view of `example`; None where it has nothing to learn from.
@@ -128,13 +79,13 @@ def make_view(
       invocation's target as it stands.
     kind: one of `KINDS`.
     seed: chooses wording, distractors and order.
-    options: see `ViewOptions`.
+    options: see `ViewConfig`.
     pool: where distractor tools come from.
 
   Raises:
     ViewError: the call format cannot write the example's turn.
   """
-  options = options or ViewOptions()
+  options = options or ViewConfig()
   if kind not in KINDS:
     raise errors.UserError(f"view is {kind!r}; allowed: {', '.join(KINDS)}")
   if kind == "adaption":
@@ -176,7 +127,7 @@ def describe_tool(tool: vocabulary.Tool) -> str:
 
 
 def _shuffled(
-  example: vocabulary.Example, seed: int, options: ViewOptions
+  example: vocabulary.Example, seed: int, options: ViewConfig
 ) -> vocabulary.Example:
   if instructions.drawn(
     options.shuffle_definitions, seed, example.id, "shuffle"
@@ -218,7 +169,7 @@ def _task(
 def _invocation(
   example: vocabulary.Example,
   seed: int,
-  options: ViewOptions,
+  options: ViewConfig,
   pool: Sequence[vocabulary.Tool],
 ) -> View | None:
   if not example.messages:
@@ -265,7 +216,7 @@ def _offered(
   example: vocabulary.Example,
   needed: Sequence[vocabulary.Tool],
   seed: int,
-  options: ViewOptions,
+  options: ViewConfig,
   pool: Sequence[vocabulary.Tool],
 ) -> tuple[vocabulary.Tool, ...]:
   rng = random.Random(instructions.draw(seed, example.id, "distractors"))

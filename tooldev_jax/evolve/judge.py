@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from tooldev_jax.evolve.config import EvolveConfig
+from tooldev_jax.config import EvolveConfig
 from tooldev_jax.toolcall import canonical, checks
 from tooldev_jax.toolcall.formats import CallFormat, ParseError
 from tooldev_jax.toolcall.vocabulary import Call, Message, Tool

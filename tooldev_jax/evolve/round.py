@@ -14,11 +14,11 @@ from typing import Any
 from etils import epath
 
 from tooldev_jax import io
+from tooldev_jax.config import EvolveConfig
 from tooldev_jax.data.toolparse import ToolParseError, parse_tools
 from tooldev_jax.data.views import View
 from tooldev_jax.evolve import ask as ask_
 from tooldev_jax.evolve import diversity
-from tooldev_jax.evolve.config import EvolveConfig
 from tooldev_jax.evolve.judge import Fate, Sample, Vote, read_sample, said, vote
 from tooldev_jax.toolcall import checks
 from tooldev_jax.toolcall.formats import CallFormat

@@ -9,9 +9,10 @@ import numpy as np
 from etils import epath
 
 from tooldev_jax import io
+from tooldev_jax.config import LoraConfig
 from tooldev_jax.models.attention import packed_attention
 from tooldev_jax.models.checkpoint import Loaded, on_host, save_model
-from tooldev_jax.models.lora import LoraConfig, merge
+from tooldev_jax.models.lora import merge
 from tooldev_jax.models.transformer import Decoder
 
 # What lies beside the weights and belongs with them: tokenizer, chat template

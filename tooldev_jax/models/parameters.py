@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from tooldev_jax.config import LoraConfig
 from tooldev_jax.models.config import AttentionSpec, DecoderConfig, LayerGroup
-from tooldev_jax.models.lora import LoraConfig
 from tooldev_jax.models.transformer import Decoder
 from tooldev_jax.parallel.sharding import Partition
 

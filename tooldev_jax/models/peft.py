@@ -26,11 +26,11 @@ from flax import linen as nn
 from flax import traverse_util
 
 from tooldev_jax import io
+from tooldev_jax.config import LINEAR_MODULES, LoraConfig
 from tooldev_jax.errors import UserError
 from tooldev_jax.models.checkpoint import on_host, some
 from tooldev_jax.models.config import DecoderConfig
 from tooldev_jax.models.fields import positive
-from tooldev_jax.models.lora import LINEAR_MODULES, LoraConfig
 from tooldev_jax.models.parameters import declare, module_name
 from tooldev_jax.models.tensor_file import (
   TensorEntry,

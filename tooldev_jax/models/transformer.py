@@ -24,9 +24,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.ad_checkpoint import checkpoint_name
 
+from tooldev_jax.config import LoraConfig
 from tooldev_jax.errors import UserError
 from tooldev_jax.models.config import AttentionSpec, DecoderConfig
-from tooldev_jax.models.lora import LoraConfig
 from tooldev_jax.models.rope import rope_angles, rotate
 from tooldev_jax.models.soft_cap import soft_cap
 from tooldev_jax.parallel.sharding import Partition

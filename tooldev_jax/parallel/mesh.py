@@ -1,6 +1,5 @@
 """The device mesh: three named axes over all chips of a run."""
 
-import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -8,48 +7,26 @@ import jax
 from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh
 
+from tooldev_jax.config import MeshConfig
 from tooldev_jax.errors import UserError
 
 AXES = ("data", "fsdp", "tensor")
 
 
-@dataclasses.dataclass(frozen=True)
-class MeshConfig:
-  """How many ways each axis splits the devices.
-
-  Attributes:
-    data: replicas of everything but the batch.
-    fsdp: ways that weights, optimizer state and batch are split.
-    tensor: ways that heads, MLP width and vocabulary are split.
-
-  At most one of them may be -1: whatever devices the others leave.
-  """
-
-  data: int = 1
-  fsdp: int = -1
-  tensor: int = 1
-
-  def shape(self, num_devices: int) -> tuple[int, int, int]:
-    """The three axis sizes for `num_devices`; raises UserError if none fit."""
-    sizes = {axis: getattr(self, axis) for axis in AXES}
-    for axis, size in sizes.items():
-      if size != -1 and size < 1:
-        raise UserError(f"mesh.{axis} is {size}; use a positive number or -1.")
-    free = [axis for axis, size in sizes.items() if size == -1]
-    if len(free) > 1:
-      raise UserError(
-        f"mesh.{' and mesh.'.join(free)} are both -1; only one axis can fill."
-      )
-    taken = math.prod(size for size in sizes.values() if size != -1)
-    if num_devices % taken or (not free and taken != num_devices):
-      wanted = ", ".join(f"{axis}={size}" for axis, size in sizes.items())
-      raise UserError(
-        f"mesh {wanted} does not divide the {num_devices} devices at hand; "
-        f"the sizes must multiply to {num_devices}."
-      )
-    if free:
-      sizes[free[0]] = num_devices // taken
-    return (sizes["data"], sizes["fsdp"], sizes["tensor"])
+def mesh_shape(config: MeshConfig, num_devices: int) -> tuple[int, int, int]:
+  """The three axis sizes for `num_devices`; raises UserError if none fit."""
+  sizes = {axis: getattr(config, axis) for axis in AXES}
+  free = [axis for axis, size in sizes.items() if size == -1]
+  taken = math.prod(size for size in sizes.values() if size != -1)
+  if num_devices % taken or (not free and taken != num_devices):
+    wanted = ", ".join(f"{axis}={size}" for axis, size in sizes.items())
+    raise UserError(
+      f"mesh {wanted} does not divide the {num_devices} devices at hand; "
+      f"the sizes must multiply to {num_devices}."
+    )
+  if free:
+    sizes[free[0]] = num_devices // taken
+  return (sizes["data"], sizes["fsdp"], sizes["tensor"])
 
 
 def make_mesh(
@@ -69,6 +46,6 @@ def make_mesh(
   """
   devices = list(jax.devices() if devices is None else devices)
   grid = mesh_utils.create_device_mesh(
-    config.shape(len(devices)), devices, allow_split_physical_axes=True
+    mesh_shape(config, len(devices)), devices, allow_split_physical_axes=True
   )
   return Mesh(grid, AXES, axis_types=(AxisType.Auto,) * len(AXES))

@@ -62,62 +62,6 @@ class SamplingParams:
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class SamplerConfig:
-  """Shapes and habits of the sampler; results do not depend on the habits.
-
-  Each (prompt bucket, tail bucket, lanes) in use is compiled once, so a few
-  buckets are better than many.
-
-  Attributes:
-    prompt_buckets: lengths that prompts are padded to, ascending. The largest
-      is the cache: no longer prompt is accepted.
-    tail_buckets: how many new tokens a lane may hold, ascending.
-    rows: lanes that decode together; slots = rows / lanes of a prompt.
-    max_lanes: the most samples of one prompt that decode side by side; a
-      prompt with more takes several turns in its slot, and one whose answers
-      may be much longer than itself a slot a sample
-      (`schedule.Planner.units`).
-    prefill_tokens: the most prompt tokens that are prefilled at once, unless
-      one prompt has more.
-    max_stop_ids: the most stop tokens a prompt may have, the model's included.
-    unroll: whether decoding unrolls the layers; None does so on CPU only,
-      where it takes a fifth off a step (4 layers, 64 lanes: 11.0 against
-      14.0 ms of CPU time) for a fifth more time to compile.
-    chunk: decode steps between two looks by the host (a habit). A chunk
-      begins with a copy, of the weights where layers are unrolled (3 ms at 15M
-      parameters, beside steps of 80 ms) and of the tails on TPUs.
-    ahead: chunks that are dispatched before the last one's flags are read (a
-      habit); None is 0 on CPU, where the host's gap costs less than the
-      overrun, and 1 elsewhere.
-  """
-
-  prompt_buckets: tuple[int, ...] = (128, 256, 512, 1024, 2048, 4096)
-  tail_buckets: tuple[int, ...] = (64, 128, 256, 512, 1024)
-  rows: int = 64
-  max_lanes: int = 16
-  prefill_tokens: int = 4096
-  max_stop_ids: int = 8
-  unroll: bool | None = None
-  chunk: int = 32
-  ahead: int | None = None
-
-  def __post_init__(self):
-    for name in ("prompt_buckets", "tail_buckets"):
-      sizes = getattr(self, name)
-      good = sizes and list(sizes) == sorted({x for x in sizes if x > 0})
-      _require(self, **{name: (good, "one or more lengths above 0, ascending")})
-    for name in (
-      "rows",
-      "max_lanes",
-      "prefill_tokens",
-      "max_stop_ids",
-      "chunk",
-    ):
-      _require(self, **{name: (getattr(self, name) >= 1, "1 or more")})
-    _require(self, ahead=((self.ahead or 0) >= 0, "0 or more, or None"))
-
-
 def _require(settings: Any, **rules: tuple[Any, str]) -> None:
   """Refuses a field that breaks its rule: (is it good, what is allowed)."""
   for name, (good, allowed) in rules.items():

@@ -20,11 +20,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from tooldev_jax.config import SamplerConfig
 from tooldev_jax.models.attention import packed_attention
 from tooldev_jax.models.transformer import Decoder
 from tooldev_jax.parallel.sharding import SAMPLE_RULES, Partition
 from tooldev_jax.sample import cache as segments
-from tooldev_jax.sample.params import SamplerConfig, SamplingParams
+from tooldev_jax.sample.params import SamplingParams
 from tooldev_jax.sample.policy import Array, Policy, choose
 from tooldev_jax.sample.schedule import Shape
 

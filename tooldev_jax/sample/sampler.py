@@ -23,14 +23,11 @@ import numpy as np
 from absl import logging
 from jax.sharding import Mesh
 
+from tooldev_jax.config import SamplerConfig
 from tooldev_jax.errors import UserError
 from tooldev_jax.models.transformer import Decoder
 from tooldev_jax.parallel.chips import peak_flops
-from tooldev_jax.sample.params import (
-  RequestOutput,
-  SamplerConfig,
-  SamplingParams,
-)
+from tooldev_jax.sample.params import RequestOutput, SamplingParams
 from tooldev_jax.sample.policy import Policy
 from tooldev_jax.sample.programs import Compiled, Lanes, LogitsFn, Programs
 from tooldev_jax.sample.schedule import (

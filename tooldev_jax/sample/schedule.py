@@ -12,13 +12,9 @@ alone, never on its neighbours. That is half of the sampler's promise.
 import dataclasses
 from collections.abc import Callable, Sequence
 
+from tooldev_jax.config import SamplerConfig
 from tooldev_jax.errors import UserError
-from tooldev_jax.sample.params import (
-  RequestOutput,
-  Sample,
-  SamplerConfig,
-  SamplingParams,
-)
+from tooldev_jax.sample.params import RequestOutput, Sample, SamplingParams
 
 Decode = Callable[[Sequence[int]], str]
 

@@ -18,20 +18,20 @@ from absl import logging
 from etils import epath
 
 from tooldev_jax import io
-from tooldev_jax.data.encoding import Encoded, EncodeOptions, Encoder
+from tooldev_jax.config import EncodeConfig, MeshConfig, TrainConfig, ViewConfig
+from tooldev_jax.data.encoding import Encoded, Encoder
 from tooldev_jax.data.loader import LoaderConfig, TrainData
 from tooldev_jax.data.tokenizer import ChatTokenizer
-from tooldev_jax.data.views import KINDS, View, ViewOptions, make_view
+from tooldev_jax.data.views import KINDS, View, make_view
 from tooldev_jax.errors import UserError
 from tooldev_jax.models import checkpoint
 from tooldev_jax.models.config import DecoderConfig
 from tooldev_jax.models.parameters import init_params
-from tooldev_jax.parallel.mesh import MeshConfig, make_mesh
+from tooldev_jax.parallel.mesh import make_mesh
 from tooldev_jax.toolcall.vocabulary import Message
 from tooldev_jax.toy import tokenizer as toy_tokenizer
 from tooldev_jax.toy import world
 from tooldev_jax.toy.parameters import PLAIN
-from tooldev_jax.train.config import TrainConfig
 from tooldev_jax.train.loop import fit
 
 _TOKENIZER_FILES = (
@@ -157,7 +157,7 @@ def phase_data(
   split = PLAIN if phase.plain else "base"
   rng = random.Random(f"{config.seed} {index}")
   words = toy_tokenizer.practice_words()
-  options = ViewOptions(max_distractors=0)
+  options = ViewConfig(max_distractors=0)
   views = []
   for k in range(phase.examples):
     if rng.random() < phase.copying:
@@ -171,7 +171,7 @@ def phase_data(
   encoder = Encoder(
     tokenizer,
     "pythonic",
-    EncodeOptions(max_length=phase.row_length, turns="all"),
+    EncodeConfig(max_length=phase.row_length, turns="all"),
   )
   encoded = encoder.encode_all(views)
   if encoded.dropped:

@@ -6,42 +6,12 @@ from collections.abc import Iterable
 from etils import epath
 
 from tooldev_jax import io
-from tooldev_jax.errors import UserError
+from tooldev_jax.config import ToyConfig
 from tooldev_jax.toolcall.vocabulary import Example
 from tooldev_jax.toy import domains, world
 
 # How the tools of a world are divided; no tool is in two of them.
 SPLIT_SHARES = {"train": 0.45, "evolve": 0.25, "dev": 0.1, "test": 0.2}
-
-
-@dataclasses.dataclass(frozen=True)
-class ToyConfig:
-  """How much of the toy world to write; 0 examples of training: none of it.
-
-  Attributes:
-    seed: of the whole world.
-    examples: labelled training examples.
-    queries: unlabelled queries for the rounds.
-    development: examples scored after every stage and round.
-    test: examples scored at the end.
-    max_tools: most tools offered in one example.
-    max_calls: most calls in one example.
-  """
-
-  seed: int = 0
-  examples: int = 0
-  queries: int = 0
-  development: int = 0
-  test: int = 0
-  max_tools: int = 3
-  max_calls: int = 2
-
-  def __post_init__(self):
-    for field in dataclasses.fields(self):
-      if getattr(self, field.name) < 0:
-        raise UserError(
-          f"toy.{field.name}: {getattr(self, field.name)}; at least 0"
-        )
 
 
 def documents(tools: Iterable[world.ToyTool]) -> list[Example]:

@@ -17,7 +17,8 @@ import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from tooldev_jax.data.views import KINDS, ViewOptions, make_view
+from tooldev_jax.config import ViewConfig
+from tooldev_jax.data.views import KINDS, make_view
 from tooldev_jax.toy import domains, lexicon, world
 
 BEGIN, END, PAD = "<|begin|>", "<|end|>", "<|pad|>"
@@ -106,7 +107,7 @@ def _corpus(examples: int) -> Iterator[str]:
   endless = world.EndlessWorld(invented=0.0)
   for example in world.examples(endless, "base", examples, seed=0):
     for kind in KINDS:
-      view = make_view(example, kind, 0, ViewOptions(max_distractors=0))
+      view = make_view(example, kind, 0, ViewConfig(max_distractors=0))
       if view is not None:
         yield from (message.content for message in view.messages)
         yield view.target

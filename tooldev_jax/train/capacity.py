@@ -18,9 +18,10 @@ import numpy as np
 from jax.experimental import topologies
 from jax.sharding import Mesh
 
+from tooldev_jax.config import MeshConfig
 from tooldev_jax.errors import UserError
 from tooldev_jax.parallel.chips import peak_flops
-from tooldev_jax.parallel.mesh import MeshConfig, make_mesh
+from tooldev_jax.parallel.mesh import make_mesh
 from tooldev_jax.parallel.sharding import bytes_per_chip
 from tooldev_jax.train.compiled import Collective, Instruction, Program
 

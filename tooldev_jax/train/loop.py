@@ -27,9 +27,9 @@ from etils import epath
 from jax.sharding import Mesh
 
 from tooldev_jax import io
+from tooldev_jax.config import LoraConfig, TrainConfig, profile_range
 from tooldev_jax.errors import UserError
 from tooldev_jax.models.config import DecoderConfig
-from tooldev_jax.models.lora import LoraConfig
 from tooldev_jax.parallel import processes
 from tooldev_jax.parallel.sharding import TRAIN_RULES, ShardingRules
 from tooldev_jax.train.checkpoint import (
@@ -39,7 +39,6 @@ from tooldev_jax.train.checkpoint import (
   is_disk_full,
   named_leaves,
 )
-from tooldev_jax.train.config import TrainConfig, profile_range
 from tooldev_jax.train.feed import Arrays, Feed, TrainData
 from tooldev_jax.train.metrics import Reporter, StepReport
 from tooldev_jax.train.result import (

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 from optax.contrib import MuonDimensionNumbers, muon
 
-from tooldev_jax.train.config import TrainConfig
+from tooldev_jax.config import TrainConfig
 
 Axes = tuple[str | None, ...]
 

@@ -22,14 +22,13 @@ import optax
 from flax.core import meta
 from jax.sharding import Mesh, NamedSharding
 
+from tooldev_jax.config import LoraConfig, TrainConfig
 from tooldev_jax.errors import UserError
 from tooldev_jax.models.attention import packed_attention
 from tooldev_jax.models.config import DecoderConfig
-from tooldev_jax.models.lora import LoraConfig
 from tooldev_jax.models.parameters import abstract, declare
-from tooldev_jax.models.transformer import REMAT_POLICIES, Decoder
+from tooldev_jax.models.transformer import Decoder
 from tooldev_jax.parallel.sharding import Partition, ShardingRules
-from tooldev_jax.train.config import TrainConfig
 from tooldev_jax.train.flops import IdealFlops
 from tooldev_jax.train.loss import selected_token_loss
 from tooldev_jax.train.optimizer import make_optimizer, make_schedule
@@ -112,10 +111,6 @@ def make_train_step(
   Raises:
     UserError: the mesh does not fit the model or the batch.
   """
-  if config.remat not in REMAT_POLICIES:
-    raise UserError(
-      f"train.remat: {config.remat!r} is not one of {', '.join(REMAT_POLICIES)}"
-    )
   partition = Partition(mesh, rules)
   check_rows(batch_shapes["tokens"][1], partition)
   decoder = Decoder(

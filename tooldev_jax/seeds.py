@@ -12,4 +12,5 @@ def fold(seed: int, *names: object) -> int:
       give an independent seed; the order counts.
   """
   text = "\x1f".join(map(str, (seed, *names)))
-  return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
+  data = text.encode("utf-8", "surrogatepass")
+  return int.from_bytes(hashlib.sha256(data).digest()[:4], "big") >> 1

@@ -94,6 +94,21 @@ def test_cache_key_follows_all_that_decides_tokens(encoder, chat_tokenizers):
   assert key() == key()
 
 
+@pytest.mark.parametrize("library", ["transformers", "tokenizers", "jinja2"])
+def test_another_version_of_a_library_has_another_cache(
+  encoder, tmp_path, monkeypatch, library
+):
+  installed = prepare.metadata.version
+  prepare.prepare(_EXAMPLES, encoder, _CONFIG, cache=tmp_path)
+  monkeypatch.setattr(
+    prepare.metadata,
+    "version",
+    lambda name: "0.0.1" if name == library else installed(name),
+  )
+  prepare.prepare(_EXAMPLES, encoder, _CONFIG, cache=tmp_path)
+  assert len(list(tmp_path.iterdir())) == 2
+
+
 def test_empty_input_gives_an_empty_set(encoder, tmp_path):
   for cache in (None, tmp_path, tmp_path):
     found = prepare.prepare([], encoder, _CONFIG, cache=cache)

@@ -7,6 +7,7 @@ import pytest
 import tokenizers
 
 from tests.data import families
+from tooldev_jax import errors
 from tooldev_jax.data import control, template, tokenizer
 from tooldev_jax.toolcall.vocabulary import Call, Message, Tool
 
@@ -226,6 +227,79 @@ def test_saved_tokenizer_is_the_same(chat, tmp_path):
 def test_missing_checkpoint_says_what_to_do(tmp_path):
   with pytest.raises(tokenizer.TokenizerError, match="no tokenizer in"):
     tokenizer.ChatTokenizer.load(tmp_path)
+
+
+def _folder(tmp_path, checkpoints, name="qwen3"):
+  for path in checkpoints[name].iterdir():
+    (tmp_path / path.name).write_bytes(path.read_bytes())
+  return tmp_path
+
+
+def _edited(file, **changes):
+  file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+
+
+@pytest.mark.parametrize(
+  "text",
+  ["[1]", "3", "null", "{", "", "[" * 100_000, "\ud800",
+   '{"eos_token_id": [1, null]}', '{"eos_token_id": "</s>"}',
+   '{"eos_token_id": 1.5}', '{"eos_token_id": true}', '{"eos_token_id": -1}',
+   '{"eos_token_id": {"a": 1}}', '{"eos_token_id": [[1]]}'],
+)  # fmt: skip
+def test_an_odd_generation_config_is_told_in_one_sentence(
+  tmp_path, checkpoints, text
+):
+  file = _folder(tmp_path, checkpoints) / "generation_config.json"
+  file.write_bytes(text.encode("utf-8", "surrogatepass"))
+  with pytest.raises(
+    errors.UserError, match=r"generation_config\.json"
+  ) as told:
+    tokenizer.ChatTokenizer.load(tmp_path)
+  assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+  "text", ["{}", '{"eos_token_id": null}', '{"eos_token_id": []}']
+)
+def test_a_generation_config_may_name_no_end(tmp_path, checkpoints, text):
+  file = _folder(tmp_path, checkpoints) / "generation_config.json"
+  file.write_text(text)
+  chat = tokenizer.ChatTokenizer.load(tmp_path)
+  assert chat.stop_token_ids == (chat.turn_end_id,)
+
+
+@pytest.mark.parametrize(
+  ("file", "changes"),
+  [
+    ("tokenizer.json", {"pre_tokenizer": {"type": "OfNextYear"}}),
+    ("tokenizer.json", {"model": None}),
+    ("tokenizer.json", {"added_tokens": 3}),
+    ("tokenizer.json", None),
+    ("tokenizer_config.json", None),
+    ("tokenizer_config.json", {"eos_token": ["x"]}),
+    ("tokenizer_config.json", {"added_tokens_decoder": {"x": 3}}),
+    ("tokenizer_config.json", {"tokenizer_class": ["a"]}),
+    ("tokenizer_config.json", {"chat_template": 3}),
+    ("tokenizer_config.json", {"chat_template": [1, 2]}),
+    ("tokenizer_config.json", {"chat_template": {"default": 1}}),
+    ("tokenizer_config.json", {"chat_template": "{% if %}"}),
+    ("tokenizer_config.json", {"chat_template": ""}),
+  ],
+)
+def test_files_of_another_library_are_told_in_one_sentence(
+  tmp_path, checkpoints, file, changes
+):
+  path = _folder(tmp_path, checkpoints) / file
+  if changes is None:
+    path.write_text("[1]")
+  else:
+    _edited(path, **changes)
+    if "chat_template" in changes:
+      (tmp_path / "chat_template.jinja").unlink()
+  with pytest.raises(errors.UserError) as told:
+    tokenizer.ChatTokenizer.load(tmp_path)
+  assert str(tmp_path) in str(told.value)
+  assert "\n" not in str(told.value)
 
 
 def test_missing_template_is_named(tmp_path, checkpoints):

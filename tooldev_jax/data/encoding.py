@@ -285,7 +285,7 @@ class Encoder:
   def _trains(self, view: views.View, turn: int) -> bool:
     message = view.messages[turn]
     asked = any(m.role == "user" for m in view.messages[:turn])
-    if not asked or not self._turn_text(message).strip():
+    if not (asked and message.trained and self._turn_text(message).strip()):
       return False
     return self.options.turns == "all" or bool(message.calls)
 

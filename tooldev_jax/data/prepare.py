@@ -11,6 +11,7 @@ import hashlib
 import pathlib
 import zipfile
 from collections.abc import Iterator, Sequence
+from importlib import metadata
 from io import BytesIO
 from typing import Any
 
@@ -24,6 +25,9 @@ from tooldev_jax.data import encoding, sources, views
 from tooldev_jax.toolcall import formats, jsontext, vocabulary
 
 UNWRITABLE = "the call format cannot write the answer"
+
+# They decide tokens too: another version, another key.
+_LIBRARIES = ("transformers", "tokenizers", "jinja2")
 
 # Examples a tokenizer call: enough to keep its threads busy.
 _CHUNK = 64
@@ -196,6 +200,7 @@ def _key(
     "call_format": encoder.call_format,
     "encode": dataclasses.asdict(encoder.options),
     "prepare": dataclasses.asdict(config),
+    "libraries": {name: metadata.version(name) for name in _LIBRARIES},
   }
   digest.update(io.dumps(facts).encode())
   for path in _code():

@@ -8,7 +8,8 @@ slots. The text of an assistant turn never goes through the template.
 
 What is fixed, so that equal inputs give equal prompts on every day: the date
 (`date_string` and `strftime_now`, both 26 July 2024, the day Llama 3.1's own
-template falls back to) and thinking (off, `enable_thinking=False`).
+template falls back to) and thinking (off, `enable_thinking=False`; where the
+generation prompt opens a thought all the same, every prompt ends it).
 """
 
 import dataclasses
@@ -19,7 +20,7 @@ from typing import Any
 
 import jinja2
 
-from tooldev_jax.data import control
+from tooldev_jax.data import control, thoughts
 from tooldev_jax.toolcall import vocabulary
 
 _DATE = datetime.datetime(2024, 7, 26)
@@ -57,6 +58,9 @@ class Traits:
     turn_end: the control token it writes after an assistant turn.
     call_lead: what it writes before a call's name, for templates that take
       tool results only after `tool_calls`; None where they do not render.
+    thought_end: what ends the thought that its generation prompt opens; empty
+      where none is open. It is part of every prompt, so that a call is never
+      written, trained or sampled inside of a thought.
   """
 
   system: bool
@@ -64,6 +68,7 @@ class Traits:
   lead: str
   turn_end: str
   call_lead: str | None
+  thought_end: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,7 +135,9 @@ class ChatTemplate:
     ]
     given = [i for i, m in enumerate(messages) if m.role == "assistant"]
     return Dialogue(
-      (*parts, text[cursor:]), tuple(i - shift for i in given), tuple(stable)
+      (*parts, text[cursor:] + self.traits.thought_end),
+      tuple(i - shift for i in given),
+      tuple(stable),
     )
 
   def _render_first(
@@ -244,7 +251,8 @@ class ChatTemplate:
     self, prefix: str, rows: list[dict], tools: list | None
   ) -> bool:
     try:
-      return self._render(rows, tools, True) == prefix
+      prompt = self._render(rows, tools, True) + self.traits.thought_end
+      return prompt == prefix
     except TemplateRefusal:
       return False
 
@@ -296,6 +304,11 @@ class ChatTemplate:
       lead=lead if not lead.strip() else "",
       turn_end=ends[0],
       call_lead=self._call_lead(user, prompt),
+      thought_end=thoughts.thought_end(
+        tail=prompt.rpartition("probe")[2],
+        head=before.rpartition("probe")[2],
+        known="\n".join((_text_of(self._hf.chat_template), *self._tokens.ids)),
+      ),
     )
 
   def _knows_system(self, user: dict) -> bool:
@@ -336,6 +349,13 @@ _CALL_ID = "call00001"  # nine letters and digits, as Mistral's template wants
 def _call(name: str) -> dict:
   function = {"name": name, "arguments": {}}
   return {"id": _CALL_ID, "type": "function", "function": function}
+
+
+def _text_of(chat_template: Any) -> str:
+  """All text of a template, or of several with names."""
+  if isinstance(chat_template, str):
+    return chat_template
+  return json.dumps(chat_template, ensure_ascii=False)
 
 
 def _shown(content: str, text: str) -> bool:

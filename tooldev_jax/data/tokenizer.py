@@ -20,6 +20,7 @@ import pathlib
 import re
 import tempfile
 from collections.abc import Iterable, Sequence
+from importlib import metadata
 from typing import Any
 
 import tokenizers
@@ -72,11 +73,7 @@ class ChatTokenizer:
         f"{name}: has no fast tokenizer; save one with transformers "
         "(tokenizer.json) next to the checkpoint"
       )
-    if not hf_tokenizer.chat_template:
-      raise TokenizerError(
-        f"{name}: has no chat template; use an instruct checkpoint, or add "
-        "chat_template.jinja to its folder"
-      )
+    _check_chat_template(hf_tokenizer.chat_template, name)
     self.name = name
     self._hf = hf_tokenizer
     spec = _bare(json.loads(backend.to_str()))
@@ -90,7 +87,10 @@ class ChatTokenizer:
     self._reading = _with_guard(json.dumps(spec), self._guard)
     plain = _without(spec, set(self._marks), self.control.secret)
     self._plain = _with_guard(json.dumps(plain), self._guard)
-    self.template = template.ChatTemplate(hf_tokenizer, self.control)
+    try:
+      self.template = template.ChatTemplate(hf_tokenizer, self.control)
+    except TokenizerError as e:
+      raise TokenizerError(f"{name}: {e}") from e
     self.turn_end_id = self.control.ids[self.template.traits.turn_end]
     eos = (
       set()
@@ -120,12 +120,10 @@ class ChatTokenizer:
       here = _fetched(name, scratch)
       try:
         hf_tokenizer = transformers.AutoTokenizer.from_pretrained(here)
-      except (OSError, ValueError, ImportError) as e:
-        raise TokenizerError(
-          f"no tokenizer in {name!r}: {str(e).strip().splitlines()[0]} Give a "
-          "folder with tokenizer.json or tokenizer.model, or, when online, a "
-          "hub id; offline, download the checkpoint first"
-        ) from e
+      # `tokenizers` raises Exception itself, and transformers whatever it
+      # trips over in a file that is broken or of another version.
+      except Exception as e:
+        raise TokenizerError(_why_unread(e, name, here)) from e
       return cls(hf_tokenizer, name, _generation_eos(here))
 
   def encode_text(self, text: str) -> list[int]:
@@ -259,8 +257,42 @@ def _fetched(name: str, scratch: str) -> str:
   return scratch
 
 
+def _why_unread(error: Exception, name: str, folder: str) -> str:
+  """Says in one sentence why transformers loads no tokenizer."""
+  if (pathlib.Path(folder) / "tokenizer.json").exists():
+    return (
+      f"{name}: the tokenizer's files cannot be read by the installed "
+      f"transformers {metadata.version('transformers')} and tokenizers "
+      f"{tokenizers.__version__}: {_first_line(error)}"
+    )
+  return (
+    f"no tokenizer in {name!r}: {_first_line(error)} Give a folder with "
+    "tokenizer.json or tokenizer.model, or, when online, a hub id; offline, "
+    "download the checkpoint first"
+  )
+
+
+def _check_chat_template(value: Any, name: str) -> None:
+  """Raises TokenizerError unless `value` is a template, or several by name."""
+  if not value:
+    raise TokenizerError(
+      f"{name}: has no chat template; use an instruct checkpoint, or add "
+      "chat_template.jinja to its folder"
+    )
+  texts = value.values() if isinstance(value, dict) else (value,)
+  if not all(isinstance(text, str) for text in texts):
+    raise TokenizerError(
+      f"{name}: chat_template is {type(value).__name__}; allowed: text, or "
+      "templates by name"
+    )
+
+
 def _generation_eos(name: str) -> tuple[int, ...]:
-  """`eos_token_id` of the checkpoint's generation_config.json, if any."""
+  """`eos_token_id` of the checkpoint's generation_config.json, if any.
+
+  Raises:
+    TokenizerError: the file is no JSON object, or the ids are no ids.
+  """
   import transformers.utils
 
   path = transformers.utils.cached_file(
@@ -271,10 +303,29 @@ def _generation_eos(name: str) -> tuple[int, ...]:
   )
   if path is None:
     return ()
-  eos = io.read_json(path).get("eos_token_id")
-  return (
-    tuple(eos) if isinstance(eos, list) else (() if eos is None else (eos,))
-  )
+  try:
+    config = io.read_json(path)
+  except (OSError, ValueError, RecursionError) as e:
+    raise TokenizerError(f"{path}: is not JSON: {_first_line(e)}") from e
+  if not isinstance(config, dict):
+    raise TokenizerError(
+      f"{path}: is {type(config).__name__}; allowed: a JSON object"
+    )
+  eos = config.get("eos_token_id")
+  ids = eos if isinstance(eos, list) else [] if eos is None else [eos]
+  for item in ids:
+    if type(item) is not int or item < 0:
+      raise TokenizerError(
+        f"{path}: eos_token_id is {str(eos)[:80]}; allowed: a token id or a "
+        "list of token ids"
+      )
+  return tuple(ids)
+
+
+def _first_line(error: Exception) -> str:
+  """What an error says, in one line that is never empty."""
+  lines = str(error).strip().splitlines()
+  return lines[0] if lines else type(error).__name__
 
 
 def _bare(spec: dict) -> dict:

@@ -131,12 +131,14 @@ class Message:
     content: the text; a tool's result as text.
     calls: what an assistant's turn calls.
     name: of the tool, in a turn of the role tool.
+    trained: False for an assistant's turn that is only context.
   """
 
   role: str
   content: str = ""
   calls: tuple[Call, ...] = ()
   name: str = ""
+  trained: bool = True
 
   def to_json(self) -> dict[str, Json]:
     """Fields at their default are left out, as chat templates expect."""
@@ -145,6 +147,8 @@ class Message:
       obj["calls"] = [call.to_json() for call in self.calls]
     if self.name:
       obj["name"] = self.name
+    if not self.trained:
+      obj["trained"] = False
     return obj
 
   @classmethod
@@ -159,6 +163,7 @@ class Message:
       content=_text(record, "content", ""),
       calls=_each(record.get("calls", ()), "/calls", Call.from_json),
       name=_text(record, "name", ""),
+      trained=_flag(record, "trained", True),
     )
 
 
@@ -241,6 +246,16 @@ def _text(record: Mapping[str, Json], key: str, default: str) -> str:
     return default
   if not isinstance(value, str):
     raise RecordError(f"/{key}", f"must be a string, not {_kind(value)}")
+  return value
+
+
+def _flag(record: Mapping[str, Json], key: str, default: bool) -> bool:
+  """The boolean at `key`; null counts as missing."""
+  value = record.get(key)
+  if value is None:
+    return default
+  if not isinstance(value, bool):
+    raise RecordError(f"/{key}", f"must be a boolean, not {_kind(value)}")
   return value
 
 

@@ -43,7 +43,7 @@ def test_bad_rows_are_reported_by_line_and_reason(tmp_path):
     (2, "field /messages/0/role"),
     (5, "not JSON"),
     (6, "no id"),
-    (7, "not an example"),
+    (7, "not an object"),
   ]
   assert read.reasons["not JSON"] == 1
   assert read.require(0.7) is read

@@ -26,6 +26,7 @@ def test_toolace():
   talk, question = read.examples
   assert [tool.name for tool in talk.tools] == ["Weather Now", "news.search"]
   assert talk.messages == (
+    Message("system", "You compose calls."),
     Message("user", "Weather in Oslo, and the news?"),
     Message(
       "assistant",
@@ -161,6 +162,7 @@ def test_toolrl():
     "<think>I could write <tool_call> here.</think>\nLooking."
   )
   assert talk.messages == (
+    Message("system", "Rules."),
     Message("user", "Charts?"),
     Message("assistant", "<think>Call.</think>", (Call("Charts"),)),
     Message("tool", "[1, 2]"),

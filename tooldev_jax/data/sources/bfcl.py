@@ -35,7 +35,7 @@ def read(path: epath.Path) -> rows.Read:
     gold = answers.get(case)
     if answers and gold is None:
       raise rows.RowError("no possible answer", case)
-    tools = dialogues.tools_of(row.get("function"))
+    tools = _tools(row.get("function"))
     return [
       vocabulary.Example(
         id=case,
@@ -50,6 +50,13 @@ def read(path: epath.Path) -> rows.Read:
     ]
 
   return rows.read_lines(path, "bfcl", row_of)
+
+
+def _tools(listed: jsontext.Json) -> tuple[vocabulary.Tool, ...]:
+  """The tools as the benchmark writes them: a null default is one."""
+  if not isinstance(listed, list):
+    raise rows.RowError("tools are no list", type(listed).__name__)
+  return tuple(map(vocabulary.Tool.from_json, listed))
 
 
 def gold_calls(

@@ -10,7 +10,7 @@ called optional or has a default; an empty default is none.
 import re
 from collections.abc import Mapping, Sequence
 
-from tooldev_jax.data.sources import rows
+from tooldev_jax.data.sources import padding, rows
 from tooldev_jax.toolcall import jsontext, schemas
 
 _OPTIONAL = re.compile(r"\s*[,(]\s*optional\b\W*\Z", re.IGNORECASE)
@@ -30,7 +30,7 @@ def schema_of(table: jsontext.Json) -> dict[str, jsontext.Json]:
     raise rows.RowError("parameters are no object", type(table).__name__)
   properties: dict[str, jsontext.Json] = {}
   needed: list[str] = []
-  for name, facts in table.items():
+  for name, facts in padding.without_nulls(table).items():
     if not isinstance(facts, Mapping):
       raise rows.RowError("a parameter is no object", str(name))
     properties[name], optional = _property(facts)
@@ -49,6 +49,7 @@ def _property(
   facts: Mapping[str, jsontext.Json],
 ) -> tuple[dict[str, jsontext.Json], bool]:
   """A property's schema, and whether it may be left out."""
+  facts = padding.without_nulls(facts)
   named = facts.get("type")
   optional = False
   schema: dict[str, jsontext.Json] = {}

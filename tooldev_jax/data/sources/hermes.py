@@ -2,7 +2,8 @@
 
 Hermes: `{"conversations": [{"from": "system" | "human" | "gpt" | "tool",
 "value"}], "tools": JSON text}`, calls in `<tool_call>` tags, results in
-`<tool_response>` tags. Without `tools`, the system text lists them.
+`<tool_response>` tags. Without `tools`, the system text lists them. What it
+says beside them and the rules of calling is kept.
 
 Glaive: `{"system": text with the functions as JSON, "chat": "USER: …
 ASSISTANT: <functioncall> {…} <|endoftext|> FUNCTION RESPONSE: …"}`.
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 
 from etils import epath
 
-from tooldev_jax.data.sources import dialogues, rows
+from tooldev_jax.data.sources import dialogues, rows, toolprompt
 from tooldev_jax.toolcall import jsontext, vocabulary
 
 _ROLES = {
@@ -25,6 +26,7 @@ _ROLES = {
   "tool": "tool",
 }
 _RESPONSE = re.compile(r"<tool_response>\s*(.*?)\s*</tool_response>", re.DOTALL)
+_SYSTEM = re.compile(r"\A\s*SYSTEM:\s*")
 _SPEAKER = re.compile(r"(?:\A|\n)\s*(USER|ASSISTANT|FUNCTION RESPONSE):[ \t]*")
 _GLAIVE_ROLES = {
   "USER": "user",
@@ -51,29 +53,30 @@ def read_glaive(path: epath.Path) -> rows.Read:
 def _hermes_row(row: jsontext.Json) -> Sequence[vocabulary.Example]:
   row = dialogues.record(row)
   turns = dialogues.turns_of(row, "conversations", _ROLES)
+  said = "\n".join(turn.text for turn in turns if turn.role == "system")
+  system = toolprompt.take_apart(said)
   if row.get("tools"):
     tools = dialogues.tools_of(dialogues.json_field(row, "tools"))
   else:
-    system = "\n".join(text for role, text in turns if role == "system")
-    tools = dialogues.find_tools(system)
-  messages: list[vocabulary.Message] = []
-  for role, text in turns:
-    if role == "assistant":
-      messages.append(dialogues.read_turn(text, "hermes"))
-    elif role == "tool":
-      found = _RESPONSE.findall(text) or [text]
+    tools = system.tools()
+  messages = system.messages()
+  for turn in turns:
+    if turn.role == "tool":
+      found = _RESPONSE.findall(turn.text) or [turn.text]
       messages += [vocabulary.Message("tool", item) for item in found]
-    elif role == "user":
-      messages.append(vocabulary.Message("user", text))
+    elif turn.role != "system":
+      messages.append(dialogues.message(turn, "hermes", tools))
   example = dialogues.finish(str(row.get("id") or ""), messages, tools)
   return [example]
 
 
 def _glaive_row(row: jsontext.Json) -> Sequence[vocabulary.Example]:
   row = dialogues.record(row)
-  tools = dialogues.find_tools(dialogues.text_field(row, "system"))
+  system = toolprompt.take_apart(
+    _SYSTEM.sub("", dialogues.text_field(row, "system"))
+  )
+  tools, messages = system.tools(), system.messages()
   parts = _SPEAKER.split(dialogues.text_field(row, "chat"))
-  messages: list[vocabulary.Message] = []
   for speaker, text in zip(parts[1::2], parts[2::2], strict=True):
     text = text.replace("<|endoftext|>", "").strip()
     if speaker == "ASSISTANT":

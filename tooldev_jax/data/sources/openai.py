@@ -2,7 +2,7 @@
 
 `{"messages": [{"role", "content", "tool_calls"?, "tool_call_id"?}], "tools"}`,
 with arguments as JSON text; `function_call` and `functions`, the older names,
-are read too.
+are read too, and so are the flags of messages that are not trained.
 """
 
 from collections.abc import Mapping, Sequence
@@ -51,7 +51,8 @@ def _message(turn: rows.Row, names: dict[str, str]) -> vocabulary.Message:
   calls = []
   for item in map(dialogues.record, listed):
     call = _call(dialogues.record(item.get("function")))
-    names[str(item.get("id"))] = call.name
+    if item.get("id") is not None:
+      names[str(item["id"])] = call.name
     calls.append(call)
   if turn.get("function_call"):
     calls.append(_call(dialogues.record(turn["function_call"])))
@@ -61,6 +62,7 @@ def _message(turn: rows.Row, names: dict[str, str]) -> vocabulary.Message:
     content=_text(turn.get("content")),
     calls=tuple(calls) if role == "assistant" else (),
     name=str(name) if role == "tool" else "",
+    trained=role != "assistant" or dialogues.is_trained(turn),
   )
 
 

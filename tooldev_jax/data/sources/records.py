@@ -1,11 +1,12 @@
 """Our own rows: one `Example` a line, as `Example.to_json` writes it."""
 
-from collections.abc import Iterable
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
 
 from etils import epath
 
 from tooldev_jax import io
-from tooldev_jax.data.sources import rows
+from tooldev_jax.data.sources import dialogues, padding, rows
 from tooldev_jax.toolcall import jsontext, vocabulary
 
 
@@ -35,7 +36,32 @@ def write(path: io.PathLike, examples: Iterable[vocabulary.Example]) -> None:
 
 
 def _example(row: jsontext.Json) -> vocabulary.Example:
+  row = padding.without_nulls(dialogues.record(row))
+  messages = row.get("messages")
+  if isinstance(messages, list):
+    row["messages"] = [_message(item) for item in messages]
+  if isinstance(row.get("tools"), list):
+    tools = dialogues.tools_of(row["tools"])
+    row["tools"] = [tool.to_json() for tool in tools]
   example = vocabulary.Example.from_json(row)
   if not example.id:
     raise rows.RowError("no id")
-  return example
+  tools_by_name = {tool.name: tool for tool in reversed(example.tools)}
+
+  def clean(calls: Sequence[vocabulary.Call]) -> tuple[vocabulary.Call, ...]:
+    return tuple(padding.clean_call(call, tools_by_name) for call in calls)
+
+  return dataclasses.replace(
+    example,
+    messages=tuple(
+      dataclasses.replace(m, calls=clean(m.calls)) for m in example.messages
+    ),
+    calls=clean(example.calls),
+  )
+
+
+def _message(message: jsontext.Json) -> jsontext.Json:
+  if not isinstance(message, Mapping):
+    return message
+  trained = dialogues.is_trained(message)
+  return {**padding.without_nulls(message), "trained": trained}

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from etils import epath
 
-from tooldev_jax.data.sources import dialogues, rows
+from tooldev_jax.data.sources import dialogues, padding, rows
 from tooldev_jax.toolcall import importers, jsontext, vocabulary
 
 _TOOLS_FILE = "seal_tools.jsonl.gz"
@@ -77,6 +77,6 @@ def _example(
     id=str(row.get("id") or ""),
     messages=(vocabulary.Message("user", query),),
     tools=tuple(tools[name] for name in names),
-    calls=calls,
+    calls=tuple(padding.clean_call(call, tools) for call in calls),
     provenance={"nested": nested},
   )

@@ -1,15 +1,15 @@
 """ToolACE's conversations (Team-ACE/ToolACE on the hub).
 
 `{"system": prompt with the functions as a JSON list, "conversations": [{"from":
-"user" | "assistant" | "tool", "value"}]}`; calls are `[name(a="b"), ...]`. The
-system text is a prompt style and is replaced by ours.
+"user" | "assistant" | "tool", "value"}]}`; calls are `[name(a="b"), ...]`. Of
+the system text, what stands beside the functions and the rules is kept.
 """
 
 from collections.abc import Sequence
 
 from etils import epath
 
-from tooldev_jax.data.sources import dialogues, rows
+from tooldev_jax.data.sources import dialogues, rows, toolprompt
 from tooldev_jax.toolcall import jsontext, vocabulary
 
 _ROLES = {"user": "user", "assistant": "assistant", "tool": "tool"}
@@ -22,12 +22,9 @@ def read(path: epath.Path) -> rows.Read:
 
 def _row(row: jsontext.Json) -> Sequence[vocabulary.Example]:
   row = dialogues.record(row)
-  tools = dialogues.find_tools(dialogues.text_field(row, "system"))
-  messages: list[vocabulary.Message] = []
-  for role, text in dialogues.turns_of(row, "conversations", _ROLES):
-    if role == "assistant":
-      messages.append(dialogues.read_turn(text, "pythonic"))
-    else:
-      messages.append(vocabulary.Message(role, text))
+  system = toolprompt.take_apart(dialogues.text_field(row, "system"))
+  tools, messages = system.tools(), system.messages()
+  for turn in dialogues.turns_of(row, "conversations", _ROLES):
+    messages.append(dialogues.message(turn, "pythonic", tools))
   example_id = row.get("id")
   return [dialogues.finish(str(example_id or ""), messages, tools)]

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from etils import epath
 
-from tooldev_jax.data.sources import dialogues, flat, rows
+from tooldev_jax.data.sources import dialogues, flat, rows, toolprompt
 from tooldev_jax.toolcall import jsontext, vocabulary
 
 _TOOLS = re.compile(
@@ -24,6 +24,7 @@ _SECTION = re.compile(
   r"(?=\*\*Steps for Each Turn\*\*)",
   re.DOTALL,
 )
+_HEADING = "**Available Tools**"
 _NUMBER = re.compile(r"^\d+\. Name: ", re.MULTILINE)
 _TAG = re.compile(
   r"<(?P<tag>user|think|tool_call|obs|response)>(?P<body>.*?)</(?P=tag)>",
@@ -46,12 +47,15 @@ def read(path: epath.Path) -> rows.Read:
 
 def _row(row: jsontext.Json) -> Sequence[vocabulary.Example]:
   row = dialogues.record(row)
-  tools = _tools(dialogues.text_field(row, "instruction"))
-  turns = list(_turns(dialogues.text_field(row, "input"), _TAG))
-  answer = list(_turns(dialogues.text_field(row, "output"), _OPEN))
+  instruction = dialogues.text_field(row, "instruction")
+  tools = _tools(instruction)
+  before = instruction[: instruction.index(_HEADING)]
+  system = toolprompt.take_apart(before).messages()
+  turns = list(_turns(dialogues.text_field(row, "input"), _TAG, tools))
+  answer = list(_turns(dialogues.text_field(row, "output"), _OPEN, tools))
   if not answer:
     raise rows.RowError("the answer has neither calls nor a response")
-  return [dialogues.finish("", [*turns, *answer[:1]], tools)]
+  return [dialogues.finish("", [*system, *turns, *answer[:1]], tools)]
 
 
 def _tools(instruction: str) -> list[vocabulary.Tool]:
@@ -74,7 +78,9 @@ def _tools(instruction: str) -> list[vocabulary.Tool]:
   ]
 
 
-def _turns(text: str, pattern: re.Pattern[str]) -> Iterator[vocabulary.Message]:
+def _turns(
+  text: str, pattern: re.Pattern[str], tools: Sequence[vocabulary.Tool]
+) -> Iterator[vocabulary.Message]:
   """Messages of tagged text; thought, calls and response are one turn."""
   thought, said = "", ""
   calls: tuple[vocabulary.Call, ...] = ()
@@ -91,7 +97,9 @@ def _turns(text: str, pattern: re.Pattern[str]) -> Iterator[vocabulary.Message]:
     elif tag == "think":
       thought = body
     elif tag == "tool_call":
-      turn = dialogues.read_turn(f"<tool_call>{body}</tool_call>", "hermes")
+      turn = dialogues.read_turn(
+        f"<tool_call>{body}</tool_call>", "hermes", tools
+      )
       calls += turn.calls
     else:
       said = body

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from etils import epath
 
-from tooldev_jax.data.sources import dialogues, flat, rows
+from tooldev_jax.data.sources import dialogues, flat, rows, toolprompt
 from tooldev_jax.toolcall import jsontext, vocabulary
 
 
@@ -50,8 +50,8 @@ def _tool(tool: rows.Row) -> vocabulary.Tool:
   is_schema = isinstance(parameters, Mapping) and isinstance(
     parameters.get("type"), str
   )
-  if is_schema or "function" in tool:
-    return vocabulary.Tool.from_json(tool)
+  if is_schema or tool.get("function") is not None:
+    return toolprompt.read_tool(tool)
   return vocabulary.Tool(
     name=dialogues.text_field(tool, "name"),
     description=str(tool.get("description") or ""),

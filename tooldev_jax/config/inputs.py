@@ -177,7 +177,10 @@ class EncodeConfig(Settings):
     "last",
     "trained assistant turns of a dialogue; with_calls trains the answer too",
     one_of=TURNS,
+    decides="decompose",
   )
   strip_thoughts: bool = setting(
-    True, "remove the <think> passage that opens an assistant turn"
+    True,
+    "remove the <think> passage that opens an assistant turn",
+    decides="decompose",
   )

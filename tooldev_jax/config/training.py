@@ -198,6 +198,7 @@ class SamplerConfig(Settings):
     (256, 512, 1024, 2048, 4096),
     "lengths that prompts are padded to; longer ones are skipped",
     at_least=1,
+    decides="evaluate",
   )
   tail_buckets: tuple[int, ...] = setting(
     (64, 256, 1024), "new tokens that a lane may hold", at_least=1

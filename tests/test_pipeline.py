@@ -60,16 +60,16 @@ def test_a_run_tells_its_budget_its_speed_and_what_it_trains(finished, told):
   assert len(shown) == 3, "one example for each training"
 
 
-def test_the_ledger_has_one_row_a_query_with_its_fate(finished):
+def test_the_ledger_has_one_row_a_query_with_its_status(finished):
   folder = finished.workdir / "round_1"
   ledger = io.read_jsonl(folder / "ledger.jsonl")
   queries = io.read_jsonl(finished.workdir / "data" / "queries.jsonl")
   assert [row["id"] for row in ledger] == [row["id"] for row in queries]
   counts = io.read_json(folder / "counts.json")
-  assert sum(counts["fates"].values()) == len(ledger)
+  assert sum(counts["statuses"].values()) == len(ledger)
   kept = [Example.from_json(r) for r in io.read_jsonl(folder / "kept.jsonl")]
   assert [e.id for e in kept] == [
-    r["id"] for r in ledger if r["fate"] == "kept"
+    r["id"] for r in ledger if r["status"] == "kept"
   ]
   for example in kept:
     assert example.provenance["raw"]
@@ -121,7 +121,7 @@ def test_the_report_says_what_each_part_took_and_how_tools_were_used(finished):
   for stage in summary["stages"]:
     assert stage["tools"]["solved"]["n"] == stage["tools"]["n"] > 0
   (first,) = summary["rounds"]
-  assert first["meters"].keys() == {"distinct tools", "call bigram entropy"}
+  assert first["diversity"].keys() == {"distinct tools", "call bigram entropy"}
 
 
 def test_another_config_in_the_folder_is_refused_with_the_difference(finished):

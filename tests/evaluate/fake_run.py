@@ -173,7 +173,7 @@ def fake_summary():
     rounds.append(
       RoundSummary(
         name=f"round {k + 1}",
-        fates={
+        statuses={
           "kept": len(kept),
           "no_majority": 300 - len(kept),
           "no_valid_call": 51 - 9 * k,
@@ -188,7 +188,7 @@ def fake_summary():
         },
         vote_shares=tuple(shares),
         labels=fake_labels(0.7 + k / 20, kept, k),
-        meters={"distinct tools": 212 - 11 * k, "call entropy": 6.1 - k / 9},
+        diversity={"distinct tools": 212 - 11 * k, "call entropy": 6.1 - k / 9},
         accepted=k != 1,
         verdict="development score fell by 1.5 points" if k == 1 else "",
       )

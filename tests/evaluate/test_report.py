@@ -7,6 +7,7 @@ import json
 import re
 import xml.etree.ElementTree as ElementTree
 
+import numpy as np
 import pytest
 import rich.console
 
@@ -16,7 +17,7 @@ from tooldev_jax.evaluate import (
   metrics,
   plots,
   report,
-  run_tables,
+  round_tables,
   tables,
   terminal,
   wording,
@@ -85,10 +86,10 @@ def hostile_summary():
     rounds=(
       RoundSummary(
         HOSTILE,
-        fates={"kept": 1, HOSTILE: 2},
+        statuses={"kept": 1, HOSTILE: 2},
         sample_reasons={HOSTILE: 1},
         vote_shares=(0.5,),
-        meters={HOSTILE: 1.5},
+        diversity={HOSTILE: 1.5},
         verdict=HOSTILE,
       ),
     ),
@@ -197,79 +198,127 @@ def test_hostile_text_neither_styles_nor_steers_the_terminal():
 
 @pytest.mark.parametrize(
   "plot",
-  [plots.score_by_stage, plots.fates_by_round, plots.vote_shares, plots.losses],
+  [
+    plots.score_by_stage,
+    plots.statuses_by_round,
+    plots.vote_shares,
+    plots.losses,
+  ],
 )
 def test_plots_are_well_formed_and_stay_inside_their_frame(plot):
   for run in (fake_summary(), hostile_summary()):
     drawn = plot(run)
-    tree = ElementTree.fromstring(drawn)
-    svg = tree.find("div/svg")
+    assert drawn == plot(run)
+    svg = ElementTree.fromstring(drawn).find("div/svg")
     assert svg.get("role") == "img" and svg.get("aria-label")
     width, height = map(float, svg.get("viewBox").split()[2:])
-    for element in svg.iter():
-      for name, limit in (
-        ("x", width),
-        ("x1", width),
-        ("x2", width),
-        ("cx", width),
-        ("y", height),
-        ("y1", height),
-        ("y2", height),
-        ("cy", height),
-      ):
-        if element.get(name):
-          assert -0.5 <= float(element.get(name)) <= limit + 0.5
+    for element in svg.iter("path"):
+      if element.get("id"):
+        continue  # A mark, drawn where it is used.
+      numbers = re.findall(r"-?[\d.]+", element.get("d"))
+      for x, y in zip(*[map(float, numbers)] * 2, strict=True):
+        assert -0.5 <= x <= width + 0.5 and -0.5 <= y <= height + 0.5
+    for element in (*svg.iter("text"), *svg.iter("use")):
+      moved = re.match(
+        r"translate\((\S+) (\S+)\)", element.get("transform", "")
+      )
+      x, y = moved.groups() if moved else map(element.get, ("x", "y"))
+      assert -0.5 <= float(x) <= width + 0.5
+      assert -0.5 <= float(y) <= height + 0.5
   assert plot(RunSummary("empty", {}, ())) is None
+
+
+def test_plots_take_the_colours_of_the_page():
+  page = report.render_html(fake_summary())
+  drawn = "".join(re.findall("<svg.*?</svg>", page, re.DOTALL))
+  assert not re.search("#[0-9a-f]{6}", drawn)
+  assert "font-family" not in drawn and "<style" not in drawn
+  used = set(re.findall(r"var\((--\w+)\)", drawn))
+  assert {"--c0", "--c1", "--soft", "--rule", "--on"} <= used
+  declared = set(re.findall(r"(--\w+):", page))
+  assert used <= declared
+
+
+def test_plots_name_what_lies_under_the_pointer():
+  run = fake_summary()
+  tips = _tips(plots.statuses_by_round(run))
+  assert f"round 1: kept {run.rounds[0].kept}" in tips
+  exact = run.stages[0].calls.overall.exact
+  tips = _tips(plots.score_by_stage(run))
+  assert f"base, exact calls: {wording.figure(exact)}" in tips
+  assert len(tips) == 3 * len(run.stages)
+
+
+def _tips(drawn):
+  tree = ElementTree.fromstring(drawn)
+  return [title.text for title in tree.iter("title")]
+
+
+def test_no_two_elements_of_the_page_share_an_id():
+  found = parse(report.render_html(fake_summary()))
+  ids = [a["id"] for _, a in found.elements if "id" in a]
+  assert len(ids) == len(set(ids))
+
+
+def test_names_of_stages_are_no_mathematics_and_no_colours():
+  stage = dataclasses.replace(fake_summary().stages[0], name="$x_1$ #010000")
+  drawn = plots.score_by_stage(RunSummary("t", {}, (stage,)))
+  assert "$x_1$ #010000</text>" in drawn
 
 
 def test_plot_of_losses_is_thinned_and_skips_what_is_not_finite():
   steps = tuple(range(1, 5001))
   values = (*(5.0 / s for s in steps[:-1]), float("inf"))
+  points = plots.thinned(steps, values)
+  assert 100 < len(points) <= plots.MOST_POINTS
+  first = [7.0, sum(5.0 / s for s in range(1, 14)) / 13]
+  assert points[0].tolist() == pytest.approx(first, rel=1e-12)
+  assert np.isfinite(points).all()
+  assert plots.thinned((1, 2), (float("nan"), 3.0)).tolist() == [[2.0, 3.0]]
   stage = StageSummary("long", loss_steps=steps, losses=values)
-  drawn = plots.losses(RunSummary("t", {}, (stage,)))
-  (points,) = re.findall('points="([^"]*)"', drawn)
-  assert 100 < len(points.split()) <= 400
-  assert "inf" not in drawn and "nan" not in drawn
+  assert "nan" not in plots.losses(RunSummary("t", {}, (stage,)))
+  broken = dataclasses.replace(stage, losses=(float("inf"),) * 5000)
+  assert "long" in plots.losses(RunSummary("t", {}, (broken,)))
 
 
-def test_every_bar_of_the_fates_is_as_long_as_its_count():
+def test_every_bar_of_the_statuses_is_as_long_as_its_count():
   run = fake_summary()
-  tree = ElementTree.fromstring(plots.fates_by_round(run))
-  bars = list(tree.iter("rect"))
-  counts = [n for r in run.rounds for n in r.fates.values() if n]
-  assert len(bars) == len(counts)
-  scale = float(bars[0].get("width")) / run.rounds[0].fates["kept"]
-  for bar in bars:
-    count = int(bar.find("title").text.rsplit(" ", 1)[1])
-    assert float(bar.get("width")) == pytest.approx(count * scale, abs=0.2)
+  tree = ElementTree.fromstring(plots.statuses_by_round(run))
+  lengths = {}
+  for group in tree.iter("g"):
+    if (title := group.find("title")) is not None:
+      numbers = re.findall(r"[\d.]+", group.find("path").get("d"))
+      left, right = float(numbers[0]), float(numbers[2])
+      lengths[title.text] = right - left
+  counts = [n for r in run.rounds for n in r.statuses.values() if n]
+  assert len(lengths) == len(counts)
+  scale = lengths[f"round 1: kept {run.rounds[0].kept}"] / run.rounds[0].kept
+  for text, length in lengths.items():
+    count = int(text.rsplit(" ", 1)[1])
+    assert length == pytest.approx(count * scale, abs=0.01)
 
 
 def test_a_round_that_kept_nothing_does_not_wear_the_colour_of_kept():
   run = RunSummary("t", {}, (), (RoundSummary("round 1", {"no_majority": 3}),))
-  drawn = plots.fates_by_round(run)
-  assert 'class="bar s1"' in drawn and 'class="bar s0"' not in drawn
-  shown = {row.cells[0]: row.cells[1] for row in run_tables.fates(run).rows}
+  drawn = plots.statuses_by_round(run)
+  assert "fill: var(--c1)" in drawn and "var(--c0)" not in drawn
+  assert '<span class="key s0"></span>kept' in drawn
+  shown = {
+    row.cells[0]: row.cells[1] for row in round_tables.statuses(run).rows
+  }
   assert shown == {"kept": "0", "no majority": "3"}
 
 
 def test_a_single_loss_is_a_dot():
   stage = StageSummary("short", loss_steps=(1,), losses=(2.0,))
-  drawn = plots.losses(RunSummary("t", {}, (stage,)))
-  assert "<circle" in drawn and "<polyline" not in drawn
+  assert "<use" in plots.losses(RunSummary("t", {}, (stage,)))
+  longer = StageSummary("short", loss_steps=(1, 2), losses=(2.0, 1.0))
+  assert "<use" not in plots.losses(RunSummary("t", {}, (longer,)))
 
 
 def test_histogram_counts_every_share_once():
   shares = [0.0, 0.125, 0.2, 3 / 8, 0.375000000001, 1.0]
-  counts = plots._histogram(shares)
-  assert counts == [2, 1, 2, 0, 0, 0, 0, 1]
-
-
-def test_ticks_are_round_and_cover_the_range():
-  for high in (1e-4, 0.3, 0.99, 1, 7, 10, 149, 2501, 1e9):
-    ticks = plots._nice_ticks(0, high)
-    assert ticks[0] == 0 and ticks[-1] >= high
-    assert 2 <= len(ticks) <= 7
-    assert ticks == sorted(set(ticks))
+  assert plots.histogram(shares) == [2, 1, 2, 0, 0, 0, 0, 1]
 
 
 def test_rolled_back_rounds_are_shown_but_never_final():
@@ -306,7 +355,7 @@ def test_what_was_skipped_is_said_with_its_reason():
       ),
     ),
   )
-  shown = run_tables.notices(run)
+  shown = tables.notices(run)
   cells = [row.cells for row in shown.rows]
   assert ("BFCL", "all", "scores were skipped: no package") in cells
   assert tables.bfcl(run) is None

@@ -7,7 +7,7 @@ import pytest
 from tests.evaluate.worlds import make_example, one_of_each
 from tooldev_jax.config import EvaluateConfig
 from tooldev_jax.errors import UserError
-from tooldev_jax.evaluate import bfcl_checker, report, run_tables, state, tables
+from tooldev_jax.evaluate import bfcl_checker, report, state, tables
 from tooldev_jax.evaluate.outputs import OutputRecord, RecordedOutputs
 from tooldev_jax.evaluate.state import (
   EvaluationSets,
@@ -177,7 +177,7 @@ def test_bfcl_without_its_checker_is_said_to_be_skipped(
   )
   summary = RunSummary("t", {}, found.stages, garbage_bfcl=found.garbage_bfcl)
   assert tables.bfcl(summary) is None and tables.bfcl_slice(summary) is None
-  rows = [row.cells for row in run_tables.notices(summary).rows]
+  rows = [row.cells for row in tables.notices(summary).rows]
   assert rows == [
     ("BFCL", "all", "official BFCL scores were skipped: not installed")
   ]
@@ -193,7 +193,7 @@ def test_a_round_is_summed_up_with_the_precision_of_its_labels():
     provenance={"vote_share": 0.75},
   )
   counts = {
-    "fates": {"kept": 1, "no_majority": 3},
+    "statuses": {"kept": 1, "no_majority": 3},
     "samples_dropped": {"no_call": 2},
     "vote_shares": [0.75, 0.25],
     "diversity": {"distinct tools": 1.0},

@@ -1,4 +1,4 @@
-"""A round with a model that answers from a script: every fate, and why."""
+"""A round with a model that answers from a script: every status, and why."""
 
 import dataclasses
 import json
@@ -8,7 +8,7 @@ from etils import epath
 
 from tooldev_jax.config import EvolveConfig
 from tooldev_jax.evolve import diversity
-from tooldev_jax.evolve.judge import Fate
+from tooldev_jax.evolve.judge import Status
 from tooldev_jax.evolve.round import (
   Answers,
   make_round,
@@ -74,7 +74,7 @@ def _round(tools, calls, messages=ASKED, **changes):
   return make_round(queries, ask, call_format, config, 0, folder), ask
 
 
-def test_every_query_meets_its_fate():
+def test_every_query_ends_with_a_status():
   tools = {
     "kept": [_tool()],
     "split": [_tool()],
@@ -92,16 +92,16 @@ def test_every_query_meets_its_fate():
     "nothing": ["no", "[", "[weather()]", '[weather(city="Rome")]'],
   }
   made, ask = _round(tools, calls)
-  fates = {row["id"]: Fate(row["fate"]) for row in made.ledger}
-  assert fates == {
-    "kept": Fate.KEPT,
-    "split": Fate.NO_MAJORITY,
-    "nothing": Fate.NO_VALID_CALL,
-    "long calls": Fate.PROMPT_TOO_LONG,
-    "long": Fate.PROMPT_TOO_LONG,
-    "prose": Fate.TOOLS_UNREADABLE,
-    "cut": Fate.TOOLS_UNREADABLE,
-    "unsound": Fate.TOOLS_UNSOUND,
+  statuses = {row["id"]: Status(row["status"]) for row in made.ledger}
+  assert statuses == {
+    "kept": Status.KEPT,
+    "split": Status.NO_MAJORITY,
+    "nothing": Status.NO_VALID_CALL,
+    "long calls": Status.PROMPT_TOO_LONG,
+    "long": Status.PROMPT_TOO_LONG,
+    "prose": Status.TOOLS_UNREADABLE,
+    "cut": Status.TOOLS_UNREADABLE,
+    "unsound": Status.TOOLS_UNSOUND,
   }
   # Calls are asked for only where there are sound tools.
   assert ask.asked[1] == ["kept", "split", "nothing", "long calls"]
@@ -109,7 +109,7 @@ def test_every_query_meets_its_fate():
   assert reasons["misfit:unknown_tool"] == 2
   assert reasons["misfit:missing_argument"] == 1
   assert any(reason.startswith("ungrounded:") for reason in reasons)
-  assert sum(made.counts["fates"].values()) == len(tools)
+  assert sum(made.counts["statuses"].values()) == len(tools)
   details = {row["id"]: row["detail"] for row in made.ledger}
   assert details["cut"] == "unfinished"
 
@@ -128,17 +128,17 @@ def test_what_is_kept_is_the_most_frequent_text_of_the_winner():
 
 
 @pytest.mark.parametrize(
-  ("changes", "fate"),
+  ("changes", "status"),
   [
-    ({"min_vote_share": 0.75}, Fate.KEPT),
-    ({"min_vote_share": 0.8}, Fate.NO_MAJORITY),
-    ({"max_vote_share": 0.7}, Fate.TOO_EASY),
-    ({"weight_by_share": False}, Fate.KEPT),
+    ({"min_vote_share": 0.75}, Status.KEPT),
+    ({"min_vote_share": 0.8}, Status.NO_MAJORITY),
+    ({"max_vote_share": 0.7}, Status.TOO_EASY),
+    ({"weight_by_share": False}, Status.KEPT),
   ],
 )
-def test_the_band_of_vote_shares_decides(changes, fate):
+def test_the_band_of_vote_shares_decides(changes, status):
   made, _ = _round({"q": [_tool()]}, {"q": [GOOD, GOOD, GOOD, "no"]}, **changes)
-  assert made.ledger[0]["fate"] == fate
+  assert made.ledger[0]["status"] == status
   if changes.get("weight_by_share") is False:
     assert made.kept[0].provenance["weight"] == 1.0
 
@@ -214,7 +214,7 @@ def test_made_tools_are_not_dropped_for_matters_of_taste(city):
 def test_of_several_tool_sets_the_one_that_got_furthest_counts():
   made, _ = _round({"q": ["prose", _tool()]}, {"q": [GOOD] * 4}, tool_sets=2)
   (row,) = made.ledger
-  assert (row["fate"], row["tool_set"], row["tool_sets"]) == ("kept", 1, 2)
+  assert (row["status"], row["tool_set"], row["tool_sets"]) == ("kept", 1, 2)
 
 
 def test_a_round_is_read_as_it_was_written(tmp_path):
@@ -228,8 +228,8 @@ def test_diversity_falls_when_all_calls_are_alike():
   raw = lambda name, text: Example(
     name, (), (), (Call(name),), provenance={"raw": text}
   )
-  alike = diversity.meters([raw("a", "a(x=1)"), raw("a", "a(x=1)")])
-  varied = diversity.meters([raw("a", "a(x=1)"), raw("b", "b(y=2)")])
+  alike = diversity.measure([raw("a", "a(x=1)"), raw("a", "a(x=1)")])
+  varied = diversity.measure([raw("a", "a(x=1)"), raw("b", "b(y=2)")])
   assert alike == {"distinct tools": 1.0, "call bigram entropy": 1.0}
   assert varied == {"distinct tools": 2.0, "call bigram entropy": 2.0}
-  assert diversity.meters([])["call bigram entropy"] == 0.0
+  assert diversity.measure([])["call bigram entropy"] == 0.0

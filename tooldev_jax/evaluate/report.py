@@ -1,20 +1,22 @@
 """The report of a run: `report.html`, self-contained, and `report.md`.
 
-Both draw the tables of `tables` and compute nothing. The page holds its style
-and its plots, loads nothing and runs no script; a content security policy in
-it says so to the browser. Everything that a model or a user wrote is escaped.
+Both are templates over one `RunSummary`; they draw the tables of `tables` and
+the plots of `plots` and compute nothing. The page holds its style and its
+plots, loads nothing and runs no script; a content security policy in it says
+so to the browser. Everything that a model or a user wrote is escaped.
 """
 
-import html
 import re
-import string
 from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
+import jinja2
 from etils import epath
+from markupsafe import Markup
 
 from tooldev_jax import io
-from tooldev_jax.evaluate import plots, run_tables, tables, wording
-from tooldev_jax.evaluate.summary import RunSummary, ShownSample, write_summary
+from tooldev_jax.evaluate import plots, round_tables, tables, wording
+from tooldev_jax.evaluate.summary import RunSummary, write_summary
 from tooldev_jax.evaluate.tables import Table
 
 HTML_NAME, MARKDOWN_NAME, JSON_NAME = (
@@ -24,39 +26,44 @@ HTML_NAME, MARKDOWN_NAME, JSON_NAME = (
 )
 GOOD_OUTCOMES = ("exact", "abstained")
 _SAMPLE_CHARS = 4000
-_TEMPLATE = epath.Path(__file__).parent / "report_template.html"
+_TEMPLATES = epath.Path(__file__).parent / "templates"
 
-_Section = tuple[str, tuple[Callable[[RunSummary], Table | str | None], ...]]
+_Maker = Callable[[RunSummary], Table | Markup | None]
+_SECTIONS: dict[str, Sequence[_Maker]] = {
+  "Scores": (
+    tables.scores,
+    plots.score_by_stage,
+    tables.categories,
+    tables.final_detail,
+    tables.outcomes,
+  ),
+  "Official benchmark": (tables.bfcl, tables.bfcl_slice),
+  "Tool making": (tables.tool_making,),
+  "Self-evolution": (
+    round_tables.rounds,
+    plots.statuses_by_round,
+    round_tables.statuses,
+    round_tables.sample_reasons,
+    plots.vote_shares,
+    round_tables.labels,
+    round_tables.label_bands,
+    round_tables.diversity,
+  ),
+  "Training": (tables.training, plots.losses),
+  "Left out and cut": (tables.notices,),
+}
 
-_SECTIONS: tuple[_Section, ...] = (
-  (
-    "Scores",
-    (
-      tables.scores,
-      plots.score_by_stage,
-      tables.categories,
-      tables.final_detail,
-      tables.outcomes,
-    ),
-  ),
-  ("Official benchmark", (tables.bfcl, tables.bfcl_slice)),
-  ("Tool making", (tables.tool_making,)),
-  (
-    "Self-evolution",
-    (
-      run_tables.rounds,
-      plots.fates_by_round,
-      run_tables.fates,
-      run_tables.sample_reasons,
-      plots.vote_shares,
-      run_tables.labels,
-      run_tables.label_bands,
-      run_tables.diversity,
-    ),
-  ),
-  ("Training", (run_tables.training, plots.losses)),
-  ("Left out and cut", (run_tables.notices,)),
-)
+
+class _Section(NamedTuple):
+  """A part of the report: its tables and plots, in order."""
+
+  title: str
+  parts: Sequence[Table | Markup]
+
+  @property
+  def tables(self) -> list[Table]:
+    """What of it Markdown can show."""
+    return [part for part in self.parts if isinstance(part, Table)]
 
 
 def write_report(folder: io.PathLike, summary: RunSummary) -> epath.Path:
@@ -74,6 +81,18 @@ def write_report(folder: io.PathLike, summary: RunSummary) -> epath.Path:
   io.write_text(folder / MARKDOWN_NAME, render_markdown(summary))
   io.write_text(folder / HTML_NAME, render_html(summary))
   return folder / HTML_NAME
+
+
+def render_html(summary: RunSummary) -> str:
+  """The page."""
+  environment = _environment(_visible)
+  return environment.get_template(HTML_NAME).render(_contents(summary))
+
+
+def render_markdown(summary: RunSummary) -> str:
+  """The same without plots, for a terminal or a code host."""
+  environment = _environment(_flat)
+  return environment.get_template(MARKDOWN_NAME).render(_contents(summary))
 
 
 def headline(summary: RunSummary) -> list[tuple[str, str]]:
@@ -104,219 +123,75 @@ def headline(summary: RunSummary) -> list[tuple[str, str]]:
   return found
 
 
-# HTML
-
-
-def render_html(summary: RunSummary) -> str:
-  """The page."""
-  parts = [_header(summary)]
-  links = []
-  for index, (title, makers) in enumerate(_SECTIONS):
-    drawn = [_draw(made) for make in makers if (made := make(summary))]
-    if drawn:
-      links.append((f"part{index}", title))
-      parts.append(f'<h2 id="part{index}">{_safe(title)}</h2>')
-      parts += drawn
-  if summary.samples:
-    links.append(("samples", "Samples"))
-    parts.append('<h2 id="samples">Samples beside gold</h2>')
-    parts += [_sample(sample) for sample in summary.samples]
-  links.append(("run", "What ran"))
-  parts.append(_what_ran(summary))
-  menu = "".join(
-    f'<a href="#{anchor}">{_safe(title)}</a>' for anchor, title in links
-  )
-  parts.insert(1, f"<nav>{menu}</nav>")
-  template = string.Template(_TEMPLATE.read_text(encoding="utf-8"))
-  return template.substitute(title=_safe(summary.title), body="\n".join(parts))
-
-
-def _safe(text: str) -> str:
-  return html.escape(wording.visible(text))
-
-
-def _header(summary: RunSummary) -> str:
-  items = "".join(
-    f"<li><b>{_tied(value)}</b><span>{_tied(what)}</span></li>"
-    for value, what in headline(summary)
-  )
-  facts = list(summary.facts.items())[:4]
-  lead = " · ".join(f"{_safe(k)}: {_safe(v)}" for k, v in facts)
-  return (
-    f"<h1>{_safe(summary.title)}</h1>"
-    + (f'<p class="lead">{lead}</p>' if lead else "")
-    + (f'<ul class="headline">{items}</ul>' if items else "")
-  )
-
-
-def _tied(text: str) -> str:
-  """Safe text that does not break before a per-cent sign."""
-  return _safe(text).replace(" %", "&nbsp;%")
-
-
-def _draw(made: Table | str) -> str:
-  return made if isinstance(made, str) else _table(made)
-
-
-def _table(table: Table) -> str:
-  head = "".join(
-    f'<th scope="col"{_text_class(table, i)}>{_cell(name, False)}</th>'
-    for i, name in enumerate(table.columns)
-  )
-  body = "".join(
-    f'<tr class="{row.kind}">'
-    f'<th scope="row" class="text">{_cell(row.cells[0], False)}</th>'
-    + "".join(
-      f"<td{_text_class(table, i)}>{_cell(cell, i in table.texts)}</td>"
-      for i, cell in enumerate(row.cells)
-      if i
-    )
-    + "</tr>"
-    for row in table.rows
-  )
-  note = f'<p class="note">{_safe(table.note)}</p>' if table.note else ""
-  return (
-    f'<h3>{_safe(table.title)}</h3><div class="scroll" tabindex="0"><table>'
-    f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{note}"
-  )
-
-
-def _text_class(table: Table, index: int) -> str:
-  return ' class="text"' if index == 0 or index in table.texts else ""
-
-
-def _cell(cell: str, is_text: bool) -> str:
-  """A cell; the interval behind a figure is drawn smaller."""
-  if is_text or " (" not in cell:
-    return _safe(cell)
-  value, rest = cell.split(" (", 1)
-  return f"{_safe(value)} <small>({_safe(rest)}</small>"
-
-
-def _sample(sample: ShownSample) -> str:
-  kind = "good" if sample.outcome in GOOD_OUTCOMES else "bad"
-  tools = wording.shorten(", ".join(sample.tools) or "none", 300)
-  query = wording.shorten(sample.query, _SAMPLE_CHARS)
-  return (
-    f'<article class="sample {kind}"><header>'
-    f'<span class="outcome">{_safe(sample.outcome)}</span>'
-    f"<span>{_safe(sample.stage)}</span>"
-    f"<span>{_safe(sample.category.replace('_', ' '))}</span>"
-    f"<span>{_safe(sample.example_id)}</span>"
-    f"<span>tools: {_safe(tools)}</span></header>"
-    f'<p class="query">{_safe(query)}</p>'
-    '<div class="pair">'
-    f"<div><h4>gold</h4><pre>{_text(sample.gold)}</pre></div>"
-    f"<div><h4>answer</h4><pre>{_text(sample.output)}</pre></div>"
-    "</div></article>"
-  )
-
-
-def _text(text: str) -> str:
-  return _safe(wording.shorten(text, _SAMPLE_CHARS)) or "(empty)"
-
-
-def _what_ran(summary: RunSummary) -> str:
-  clock = summary.clock
-  facts = dict(summary.facts)
+def _contents(summary: RunSummary) -> dict[str, Any]:
+  """What the templates show."""
+  sections = [
+    _Section(title, [part for make in makers if (part := make(summary))])
+    for title, makers in _SECTIONS.items()
+  ]
+  facts, clock = dict(summary.facts), summary.clock
   if clock:
     facts |= {
-      name: value
-      for name, value in (
-        ("machine", clock.machine),
-        ("started", clock.started),
-        ("finished", clock.finished),
-      )
-      if value
+      "machine": clock.machine,
+      "started": clock.started,
+      "finished": clock.finished,
     }
     if clock.seconds:
       facts["wall time"] = wording.duration(sum(clock.seconds.values()))
-  rows = "".join(
-    f"<dt>{_safe(k)}</dt><dd>{_safe(v)}</dd>" for k, v in facts.items()
+  return {
+    "title": summary.title,
+    "lead": list(summary.facts.items())[:4],
+    "headline": headline(summary),
+    "sections": [section for section in sections if section.parts],
+    "samples": summary.samples,
+    "good_outcomes": GOOD_OUTCOMES,
+    "facts": [(name, value) for name, value in facts.items() if value],
+    "next_step": summary.next_step,
+    "config": summary.config,
+  }
+
+
+def _environment(finalize: Callable[[Any], Any]) -> jinja2.Environment:
+  """The templates.
+
+  Every text that they show goes through `finalize`, and what that does not
+  return as markup is escaped for HTML.
+  """
+  environment = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(_TEMPLATES),
+    finalize=finalize,
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    keep_trailing_newline=True,
   )
-  next_step = (
-    f"<p>Next: <code>{_safe(summary.next_step)}</code></p>"
-    if summary.next_step
-    else ""
-  )
-  config = (
-    "<details><summary>The whole config</summary>"
-    f"<pre>{_safe(summary.config)}</pre></details>"
-    if summary.config
-    else ""
-  )
-  return f'<h2 id="run">What ran</h2><dl>{rows}</dl>{next_step}{config}'
+  shorten = lambda text, most=_SAMPLE_CHARS: wording.shorten(text, most)
+  environment.filters |= {
+    "shorten": shorten,
+    "spaced": wording.spaced,
+    "fence": _fence,
+  }
+  environment.tests["plot"] = lambda part: isinstance(part, Markup)
+  return environment
 
 
-# Markdown
+def _visible(value: Any) -> Any:
+  """Foreign text without control characters; what is markup stays."""
+  if isinstance(value, Markup) or not isinstance(value, str):
+    return value
+  return wording.visible(value)
 
 
-def render_markdown(summary: RunSummary) -> str:
-  """The same without plots, for a terminal or a code host."""
-  parts = [f"# {_flat(summary.title)}"]
-  parts += [f"- **{_flat(v)}** {_flat(w)}" for v, w in headline(summary)]
-  for title, makers in _SECTIONS:
-    made = [table for make in makers if (table := make(summary))]
-    drawn = [_markdown_table(t) for t in made if isinstance(t, Table)]
-    if drawn:
-      parts.append(f"\n## {title}")
-      parts += drawn
-  if summary.samples:
-    parts.append("\n## Samples beside gold")
-    parts += [_markdown_sample(sample) for sample in summary.samples]
-  parts.append("\n## What ran\n")
-  facts = dict(summary.facts)
-  if summary.clock:
-    facts |= {"machine": summary.clock.machine}
-  parts += [f"- {_flat(k)}: {_flat(v)}" for k, v in facts.items() if v]
-  if summary.next_step:
-    parts.append(f"\nNext:\n\n{_fence(summary.next_step)}")
-  if summary.config:
-    parts.append(f"\nThe whole config:\n\n{_fence(summary.config)}")
-  return "\n".join(parts) + "\n"
-
-
-def _flat(text: str) -> str:
+def _flat(value: Any) -> Any:
   """Foreign text inside a line of Markdown: no markup, no line ends."""
-  line = " ".join(wording.visible(text).split())
-  return re.sub(r"([\\`*_\[\]<>|#&~])", r"\\\1", line)
+  if isinstance(value, Markup) or not isinstance(value, str):
+    return value
+  line = " ".join(wording.visible(value).split())
+  return Markup(re.sub(r"([\\`*_\[\]<>|#&~])", r"\\\1", line))
 
 
-def _fence(text: str) -> str:
-  """Text as a block that nothing in it can close."""
+def _fence(text: str) -> Markup:
+  """Text as a block of Markdown that nothing in it can close."""
   shown = wording.shorten(wording.visible(text), _SAMPLE_CHARS * 4)
   longest = max((len(run) for run in re.findall("`+", shown)), default=0)
   fence = "`" * max(3, longest + 1)
-  return f"{fence}text\n{shown}\n{fence}"
-
-
-def _markdown_table(table: Table) -> str:
-  rule = [
-    ":--" if i == 0 or i in table.texts else "--:"
-    for i in range(len(table.columns))
-  ]
-  lines = [f"\n### {_flat(table.title)}\n", _markdown_row(table.columns)]
-  lines.append("| " + " | ".join(rule) + " |")
-  for row in table.rows:
-    lines.append(_markdown_row(row.cells))
-  if table.note:
-    lines.append(f"\n{_flat(table.note)}")
-  return "\n".join(lines)
-
-
-def _markdown_row(cells: Sequence[str]) -> str:
-  return "| " + " | ".join(_flat(cell) for cell in cells) + " |"
-
-
-def _markdown_sample(sample: ShownSample) -> str:
-  return "\n".join(
-    (
-      f"\n### {_flat(sample.outcome)}: {_flat(sample.example_id)}"
-      f" ({_flat(sample.stage)})\n",
-      _fence(sample.query),
-      "\nGold:\n",
-      _fence(sample.gold),
-      "\nAnswer:\n",
-      _fence(sample.output),
-    )
-  )
+  return Markup(f"{fence}text\n{shown}\n{fence}")

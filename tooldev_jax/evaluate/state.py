@@ -19,6 +19,7 @@ from tooldev_jax.evaluate.summary import (
   ShownSample,
   StageSummary,
 )
+from tooldev_jax.evaluate.wording import spaced
 from tooldev_jax.toolcall.formats import get_format
 from tooldev_jax.toolcall.vocabulary import Example
 
@@ -303,14 +304,9 @@ def summarise_round(
   """
   return RoundSummary(
     name=spaced(name),
-    fates=counts["fates"],
+    statuses=counts["statuses"],
     sample_reasons=counts["samples_dropped"],
     vote_shares=tuple(counts["vote_shares"]),
     labels=labels.score_round(kept, gold),
-    meters=counts["diversity"],
+    diversity=counts["diversity"],
   )
-
-
-def spaced(name: str) -> str:
-  """A name of a file or a field as words."""
-  return name.replace("_", " ")

@@ -58,34 +58,40 @@ class RoundSummary:
 
   Attributes:
     name: as its stage's.
-    fates: queries by their fate, "kept" among them, in the ledger's words.
+    statuses: queries by what became of them, "kept" among them, in the
+      ledger's words.
     sample_reasons: sampled answers that had no vote, by reason.
     vote_shares: share of the winner for each query that came to a vote, in
       [0, 1].
     labels: precision of the kept labels, where gold is known.
-    meters: further figures by name, e.g. of diversity.
+    diversity: how varied the kept examples are, by the figure's name.
     accepted: whether the round's adapter was taken over.
     verdict: why, in one sentence.
   """
 
   name: str
-  fates: Mapping[str, int]
+  statuses: Mapping[str, int]
   sample_reasons: Mapping[str, int] = dataclasses.field(default_factory=dict)
   vote_shares: tuple[float, ...] = ()
   labels: LabelScores | None = None
-  meters: Mapping[str, float] = dataclasses.field(default_factory=dict)
+  diversity: Mapping[str, float] = dataclasses.field(default_factory=dict)
   accepted: bool = True
   verdict: str = ""
 
   @property
   def queries(self) -> int:
     """Queries that the round took."""
-    return sum(self.fates.values())
+    return sum(self.statuses.values())
 
   @property
   def kept(self) -> int:
     """Queries that became training examples."""
-    return self.fates.get("kept", 0)
+    return self.statuses.get("kept", 0)
+
+  @property
+  def kept_share(self) -> float | None:
+    """Of the queries; None without any."""
+    return self.kept / self.queries if self.queries else None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Tables of scores, apart from where they are drawn.
+"""The tables of a report, apart from where they are drawn.
 
 Each function makes one table of a `RunSummary`, or None where the run has
 nothing for it. HTML, Markdown and the terminal draw the same tables, so they
@@ -6,19 +6,20 @@ cannot disagree.
 """
 
 import dataclasses
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from tooldev_jax.evaluate import bfcl_cases, wording
 from tooldev_jax.evaluate.bfcl import BfclScores
-from tooldev_jax.evaluate.intervals import Comparison, Figure
-from tooldev_jax.evaluate.metrics import OUTCOMES, CallScores, CategoryScores
+from tooldev_jax.evaluate.metrics import OUTCOMES
 from tooldev_jax.evaluate.summary import RunSummary, StageSummary
+from tooldev_jax.evaluate.wording import count, figure, percent, spaced
 
 PLAIN, FINAL, REJECTED, GARBAGE = "plain", "final", "rejected", "garbage"
 
 
-@dataclasses.dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
   """Cells of text; the first names the row. `kind` says how to draw it."""
 
   cells: tuple[str, ...]
@@ -50,88 +51,147 @@ class Table:
         raise ValueError(f"{self.title}: {row.cells} under {self.columns}")
 
 
-def without_empty_columns(table: Table) -> Table:
-  """The same table without columns in which no row has a figure."""
+class Line(NamedTuple):
+  """What one row is about: its name, how it is drawn, and the record."""
+
+  name: str
+  kind: str
+  record: Any
+
+
+# The text of a cell, or the path of a figure, such as "overall.exact".
+Column = str | Callable[[Any], str]
+
+
+def make_table(
+  title: str,
+  lines: Iterable[Line],
+  columns: Mapping[str, Column],
+  note: str = "",
+  texts: Sequence[str] = (),
+) -> Table | None:
+  """A table of records; None without any.
+
+  Args:
+    title: of the table.
+    lines: one a row.
+    columns: by heading, the name column first; it has no cells of its own.
+      Columns in which no row has anything are left out.
+    note: how to read it.
+    texts: headings of columns that are text.
+  """
+  first, *others = columns
+  lines = list(lines)
+  cells = {
+    heading: [_cell(columns[heading], line.record) for line in lines]
+    for heading in others
+  }
   kept = [
-    index
-    for index in range(len(table.columns))
-    if index == 0
-    or any(row.cells[index] not in ("", wording.NONE) for row in table.rows)
+    heading
+    for heading in others
+    if any(cell not in ("", wording.NONE) for cell in cells[heading])
   ]
-  return dataclasses.replace(
-    table,
-    columns=tuple(table.columns[i] for i in kept),
-    rows=tuple(
-      Row(tuple(row.cells[i] for i in kept), row.kind) for row in table.rows
-    ),
-    texts=tuple(kept.index(i) for i in table.texts if i in kept),
+  if not kept:
+    return None
+  rows = tuple(
+    Row((line.name, *(cells[heading][i] for heading in kept)), line.kind)
+    for i, line in enumerate(lines)
+  )
+  text_columns = tuple(1 + kept.index(name) for name in texts if name in kept)
+  return Table(title, (first, *kept), rows, note, text_columns)
+
+
+def by_name(name: str) -> Callable[[Any], str]:
+  """A column whose cells the records hold by its name."""
+  return lambda cells: cells.get(name, wording.NONE)
+
+
+def _cell(column: Column, record: Any) -> str:
+  return (
+    column(record) if callable(column) else figure(field_at(record, column))
   )
 
 
-def row_kind(summary: RunSummary, stage: StageSummary) -> str:
-  """How a stage's row is drawn."""
-  if not stage.accepted:
-    return REJECTED
-  return FINAL if stage is summary.final else PLAIN
+def field_at(record: Any, path: str) -> Any:
+  """What lies at a dotted path of fields; None where one of them is None."""
+  return functools.reduce(
+    lambda found, name: None if found is None else getattr(found, name),
+    path.split("."),
+    record,
+  )
 
 
 def row_label(stage: StageSummary) -> str:
-  """How a stage's row is called."""
+  """What a stage's row is called."""
   return stage.name if stage.accepted else f"{stage.name} (rolled back)"
+
+
+def _stages(summary: RunSummary, path: str = "") -> list[Line]:
+  """A line for each stage, or for what its field `path` holds, if anything."""
+  return [
+    Line(
+      row_label(stage),
+      REJECTED
+      if not stage.accepted
+      else FINAL
+      if stage is summary.final
+      else PLAIN,
+      record,
+    )
+    for stage in summary.stages
+    if (record := field_at(stage, path) if path else stage) is not None
+  ]
 
 
 def scores(summary: RunSummary) -> Table | None:
   """Scores by stage and round, and what garbage would score."""
-  rows = [
-    Row(
-      (
-        row_label(stage),
-        *_call_cells(stage.calls, stage.change),
-        wording.figure(stage.tools.usable if stage.tools else None),
-        wording.figure(stage.tools.solved if stage.tools else None),
-        wording.figure(_official_calls(stage)),
-      ),
-      row_kind(summary, stage),
-    )
-    for stage in summary.stages
-    if stage.calls or stage.tools or (stage.bfcl and not stage.bfcl.skipped)
+  lines = [
+    line
+    for line in _stages(summary)
+    if line.record.calls or line.record.tools or _official(line.record)
   ]
-  if not rows:
-    return None
-  if summary.garbage:
-    official = summary.garbage_bfcl.ast if summary.garbage_bfcl else None
-    cells = _call_cells(summary.garbage, None)
-    tools = (wording.NONE, wording.NONE)
-    rows.append(
-      Row(("garbage", *cells, *tools, wording.figure(official)), GARBAGE)
+  if lines and summary.garbage:
+    garbage = StageSummary(
+      "garbage", calls=summary.garbage, bfcl=summary.garbage_bfcl
     )
-  return without_empty_columns(
-    Table(
-      "Scores by stage",
-      (
-        "stage",
-        "exact calls",
-        "change",
-        "tool names",
-        "argument F1",
-        "over-calls",
-        "usable tools",
-        "solved with them",
-        "BFCL AST",
-      ),
-      tuple(rows),
-      "Exact calls, tool names and argument F1 are over examples with gold"
-      " calls. “Over-calls” is the share answered with a call where no tool"
-      " fits; it is never averaged with the rest: the garbage row, a model"
-      " that emits no calls at all, has none. “Change” is in percentage points"
-      " of exact calls against the state whose adapter the stage started from"
-      f"{_starts(summary)}, paired over the same examples, with an exact"
-      " McNemar test. “Usable tools”"
-      " are made by the model for a query and could answer it; “solved with"
-      " them” is what the same model makes of its own tools. Brackets are 95"
-      " % intervals.",
-    )
+    lines.append(Line("garbage", GARBAGE, garbage))
+  return make_table(
+    "Scores by stage",
+    lines,
+    {
+      "stage": "",
+      "exact calls": "calls.overall.exact",
+      "change": _change,
+      "tool names": "calls.overall.names",
+      "argument F1": "calls.overall.f1",
+      "over-calls": "calls.irrelevance.over_call",
+      "usable tools": "tools.usable",
+      "solved with them": "tools.solved",
+      "BFCL AST": lambda stage: figure(field_at(_official(stage), "ast")),
+    },
+    "Exact calls, tool names and argument F1 are over examples with gold"
+    " calls. “Over-calls” is the share answered with a call where no tool"
+    " fits; it is never averaged with the rest: the garbage row, a model"
+    " that emits no calls at all, has none. “Change” is in percentage points"
+    " of exact calls against the state whose adapter the stage started from"
+    f"{_starts(summary)}, paired over the same examples, with an exact"
+    " McNemar test. “Usable tools” are made by the model for a query and could"
+    " answer it; “solved with them” is what the same model makes of its own"
+    " tools. Brackets are 95 % intervals.",
   )
+
+
+def _official(stage: StageSummary) -> BfclScores | None:
+  """BFCL of the slice that all stages answer, if any, else of all cases."""
+  found = stage.bfcl_slice or stage.bfcl
+  return found if found and not found.skipped else None
+
+
+def _change(stage: StageSummary) -> str:
+  if stage.change is None:
+    return wording.NONE
+  points = wording.points(stage.change.delta)
+  return f"{points}, {wording.p_value(stage.change.p_value)}"
 
 
 def _starts(summary: RunSummary) -> str:
@@ -144,53 +204,23 @@ def _starts(summary: RunSummary) -> str:
   return f" ({', '.join(told)})" if told else ""
 
 
-def _official_calls(stage: StageSummary) -> Figure | None:
-  """BFCL cases with gold calls: of the slice that all stages answer, if any."""
-  scores = stage.bfcl_slice or stage.bfcl
-  return scores.ast if scores else None
-
-
-def _call_cells(
-  calls: CallScores | None, change: Comparison | None
-) -> tuple[str, ...]:
-  overall = calls.overall if calls else None
-  none_fits = calls.irrelevance if calls else None
-  return (
-    wording.figure(overall.exact if overall else None),
-    (
-      f"{wording.points(change.delta)}, {wording.p_value(change.p_value)}"
-      if change
-      else wording.NONE
-    ),
-    wording.figure(overall.names if overall else None),
-    wording.figure(overall.f1 if overall else None),
-    wording.figure(none_fits.over_call if none_fits else None),
-  )
-
-
 def categories(summary: RunSummary) -> Table | None:
   """Exact calls of each category, stage by stage."""
-  stages = [stage for stage in summary.stages if stage.calls]
-  names: list[str] = []
-  for stage in stages:
-    assert stage.calls is not None
-    names += [c.category for c in stage.calls.categories]
-  names = list(dict.fromkeys(names))
-  if not names:
-    return None
-  rows = []
-  for stage in stages:
-    assert stage.calls is not None
-    found = {c.category: c.exact for c in stage.calls.categories}
-    cells = tuple(wording.figure(found.get(name)) for name in names)
-    rows.append(Row((row_label(stage), *cells), row_kind(summary, stage)))
-  sizes = {
-    c.category: c.n for s in stages if s.calls for c in s.calls.categories
-  }
-  return Table(
+  lines = _stages(summary, "calls.categories")
+  sizes = {c.category: c.n for line in lines for c in line.record}
+
+  def column(name: str) -> Callable[[Any], str]:
+    return lambda found: figure(
+      next((c.exact for c in found if c.category == name), None)
+    )
+
+  return make_table(
     "Exact calls by category",
-    ("stage", *(f"{spaced(n)} (n = {sizes[n]})" for n in names)),
-    tuple(rows),
+    lines,
+    {
+      "stage": "",
+      **{f"{spaced(c)} (n = {n})": column(c) for c, n in sizes.items()},
+    },
     "In irrelevance, exact means that no call was made.",
   )
 
@@ -200,35 +230,24 @@ def final_detail(summary: RunSummary) -> Table | None:
   final = summary.final
   if final is None or final.calls is None:
     return None
-  groups = [*final.calls.categories]
+  lines = [Line(spaced(c.category), PLAIN, c) for c in final.calls.categories]
   if final.calls.overall:
-    groups.append(final.calls.overall)
-  columns: Sequence[tuple[str, Callable[[CategoryScores], Figure | None]]] = (
-    ("exact", lambda c: c.exact),
-    ("names", lambda c: c.names),
-    ("argument precision", lambda c: c.precision),
-    ("argument recall", lambda c: c.recall),
-    ("argument F1", lambda c: c.f1),
-    ("parsed", lambda c: c.parsed),
-    ("under-call", lambda c: c.under_call),
-    ("over-call", lambda c: c.over_call),
-  )
-  return Table(
+    lines.append(Line("overall, calls fit", FINAL, final.calls.overall))
+  return make_table(
     f"All figures of the final state ({final.name})",
-    ("category", "n", *(heading for heading, _ in columns)),
-    tuple(
-      Row(
-        (
-          "overall, calls fit"
-          if c.category == "overall"
-          else spaced(c.category),
-          wording.count(c.n),
-          *(wording.figure(read(c)) for _, read in columns),
-        ),
-        FINAL if c.category == "overall" else PLAIN,
-      )
-      for c in groups
-    ),
+    lines,
+    {
+      "category": "",
+      "n": lambda c: count(c.n),
+      "exact": "exact",
+      "names": "names",
+      "argument precision": "precision",
+      "argument recall": "recall",
+      "argument F1": "f1",
+      "parsed": "parsed",
+      "under-call": "under_call",
+      "over-call": "over_call",
+    },
     "Under-call: a readable answer without any call where gold has some."
     " Over-call: a call where none fits.",
   )
@@ -236,82 +255,45 @@ def final_detail(summary: RunSummary) -> Table | None:
 
 def outcomes(summary: RunSummary) -> Table | None:
   """What became of the answers, stage by stage."""
-  stages = [stage for stage in summary.stages if stage.calls]
-  counted = [(stage, _outcomes(stage.calls)) for stage in stages if stage.calls]
-  names = [o for o in OUTCOMES if any(o in counts for _, counts in counted)]
-  if not names:
-    return None
-  return Table(
+  lines = _stages(summary, "calls.categories")
+
+  def total(outcome: str, found: Any) -> int:
+    return sum(c.outcomes.get(outcome, 0) for c in found)
+
+  def column(outcome: str) -> Callable[[Any], str]:
+    return lambda found: count(total(outcome, found))
+
+  seen = [o for o in OUTCOMES if any(total(o, line.record) for line in lines)]
+  return make_table(
     "What became of the answers",
-    ("stage", *names),
-    tuple(
-      Row(
-        (row_label(stage), *(wording.count(counts.get(o, 0)) for o in names)),
-        row_kind(summary, stage),
-      )
-      for stage, counts in counted
-    ),
+    lines,
+    {"stage": "", **{outcome: column(outcome) for outcome in seen}},
     "Each example counts once, under the first thing that went wrong.",
   )
 
 
-def _outcomes(calls: CallScores) -> dict[str, int]:
-  total: dict[str, int] = {}
-  for group in calls.categories:
-    for outcome, n in group.outcomes.items():
-      total[outcome] = total.get(outcome, 0) + n
-  return total
-
-
 def tool_making(summary: RunSummary) -> Table | None:
   """Tool making by stage."""
-  rows = [
-    Row(
-      (
-        row_label(stage),
-        wording.count(t.n),
-        *(
-          wording.figure(f)
-          for f in (
-            t.parsed,
-            t.valid,
-            t.named,
-            t.parameters,
-            t.typed,
-            t.usable,
-            t.usable_by_name,
-            t.solved,
-          )
-        ),
-        f"{t.made_tools:.2f}",
-      ),
-      row_kind(summary, stage),
-    )
-    for stage in summary.stages
-    if (t := stage.tools)
-  ]
-  if not rows:
-    return None
-  table = Table(
+  return make_table(
     "Making tools for a query",
-    (
-      "stage",
-      "n",
-      "parsed",
-      "valid",
-      "gold tool by name",
-      "parameters by name",
-      "… and type",
-      "usable",
-      "usable by name",
-      "solved",
-      "tools an answer",
-    ),
-    tuple(rows),
-    "Usable: the tools are sound, and each gold call could be written"
-    " with one of them: every value finds a parameter that admits it, and"
-    " no required parameter stays empty. “Usable by name” is stricter:"
-    " values stay under gold's parameter names."
+    _stages(summary, "tools"),
+    {
+      "stage": "",
+      "n": lambda tools: count(tools.n),
+      "parsed": "parsed",
+      "valid": "valid",
+      "gold tool by name": "named",
+      "parameters by name": "parameters",
+      "… and type": "typed",
+      "usable": "usable",
+      "usable by name": "usable_by_name",
+      "solved": "solved",
+      "tools an answer": lambda tools: f"{tools.made_tools:.2f}",
+    },
+    "Usable: the tools are sound, and each gold call could be written with one"
+    " of them: every value finds a parameter that admits it, and no required"
+    " parameter stays empty. “Usable by name” is stricter: values stay under"
+    " gold's parameter names."
     + (
       " Solved: the model answers the query with the made tools and fills in"
       " exactly gold's values."
@@ -319,68 +301,134 @@ def tool_making(summary: RunSummary) -> Table | None:
       else ""
     ),
   )
-  return without_empty_columns(table)
 
 
 def bfcl(summary: RunSummary) -> Table | None:
   """Official scores of the first and the final state, by category."""
-  columns = [
-    (row_label(s), s.bfcl)
+  found = {
+    row_label(s): s.bfcl
     for s in summary.stages
     if s.bfcl and not s.bfcl.skipped
-  ]
-  if columns and summary.garbage_bfcl:
-    columns.append(("garbage", summary.garbage_bfcl))
-  return _official("BFCL, official checker", columns)
+  }
+  if found and summary.garbage_bfcl:
+    found["garbage"] = summary.garbage_bfcl
+  return _by_category("BFCL, official checker", found)
 
 
 def bfcl_slice(summary: RunSummary) -> Table | None:
   """Official scores on the slice that every stage answers, by category."""
-  columns = [
-    (row_label(s), s.bfcl_slice)
+  found = {
+    row_label(s): s.bfcl_slice
     for s in summary.stages
     if s.bfcl_slice and not s.bfcl_slice.skipped
-  ]
-  return _official("BFCL, a slice, by stage", columns)
+  }
+  return _by_category("BFCL, a slice, by stage", found)
 
 
-def _official(
-  title: str, columns: Sequence[tuple[str, BfclScores]]
-) -> Table | None:
-  if not columns:
-    return None
-  found = [{c.category: c.accuracy for c in b.categories} for _, b in columns]
-  rows = [
-    Row(
-      (
-        f"{spaced(name)} (n = {max(f[name].n for f in found if name in f)})",
-        *(wording.figure(f.get(name)) for f in found),
+def _by_category(title: str, found: Mapping[str, BfclScores]) -> Table | None:
+  """A row for each category of BFCL and for its sums; a column for a state."""
+  accuracy = {
+    name: {c.category: c.accuracy for c in scores.categories}
+    for name, scores in found.items()
+  }
+  lines = []
+  for category in bfcl_cases.CATEGORIES:
+    sizes = [a[category].n for a in accuracy.values() if category in a]
+    if sizes:
+      name = f"{spaced(category)} (n = {max(sizes)})"
+      lines.append(
+        Line(name, PLAIN, {n: figure(accuracy[n].get(category)) for n in found})
       )
-    )
-    for name in bfcl_cases.CATEGORIES
-    if any(name in f for f in found)
-  ]
-  totals = (
-    ("all with gold calls", lambda b: wording.figure(b.ast)),
-    ("leaderboard, non-live AST", lambda b: wording.percent(b.non_live_ast)),
-    ("leaderboard, live AST", lambda b: wording.percent(b.live_ast)),
-    ("irrelevance, all", lambda b: wording.figure(b.irrelevance)),
-  )
-  rows += [
-    Row((name, *(read(b) for _, b in columns)), FINAL)
-    for name, read in totals
-    if any(read(b) != wording.NONE for _, b in columns)
-  ]
-  checkers = sorted({b.checker for _, b in columns})
-  return Table(
+  for name, read in (
+    ("all with gold calls", lambda b: figure(b.ast)),
+    ("leaderboard, non-live AST", lambda b: percent(b.non_live_ast)),
+    ("leaderboard, live AST", lambda b: percent(b.live_ast)),
+    ("irrelevance, all", lambda b: figure(b.irrelevance)),
+  ):
+    cells = {n: read(scores) for n, scores in found.items()}
+    if any(cell != wording.NONE for cell in cells.values()):
+      lines.append(Line(name, FINAL, cells))
+  checkers = ", ".join(sorted({scores.checker for scores in found.values()}))
+  return make_table(
     title,
-    ("category", *(name for name, _ in columns)),
-    tuple(rows),
-    f"Judged in process by {', '.join(checkers)}. Irrelevance stands beside the"
-    " AST categories: an answer that cannot be decoded passes it.",
+    lines,
+    {"category": "", **{name: by_name(name) for name in found}},
+    f"Judged in process by {checkers}. Irrelevance stands beside the AST"
+    " categories: an answer that cannot be decoded passes it.",
   )
 
 
-def spaced(name: str) -> str:
-  """An identifier as words."""
-  return name.replace("_", " ")
+def notices(summary: RunSummary) -> Table | None:
+  """What was skipped, cut or shortened, and why."""
+  found = [
+    (
+      n.what,
+      f"{count(n.count)} of {count(n.of)}" if n.of else count(n.count),
+      n.why,
+    )
+    for n in summary.notices
+  ]
+  for stage in summary.stages:
+    found += _answer_notices(stage)
+  skipped = [
+    scores.skipped
+    for stage in summary.stages
+    for scores in (stage.bfcl_slice, stage.bfcl)
+    if scores and scores.skipped
+  ]
+  found += [("BFCL", "all", why) for why in dict.fromkeys(skipped)]
+  return make_table(
+    "Skipped, cut and left out",
+    [Line(row[0], PLAIN, row) for row in found],
+    {"what": "", "how many": lambda row: row[1], "why": lambda row: row[2]},
+    "Skipped and cut answers stay in every denominator.",
+    texts=["why"],
+  )
+
+
+def _answer_notices(stage: StageSummary) -> Iterable[tuple[str, str, str]]:
+  """Answers that the token limits cut, and questions that did not fit."""
+  for what, groups in (
+    ("answers", stage.calls.categories if stage.calls else ()),
+    ("made tools", (stage.tools,) if stage.tools else ()),
+  ):
+    of = sum(group.n for group in groups)
+    for status, why in (
+      ("cut", "they reached the token limit before they ended"),
+      ("skipped", "the prompt did not fit; they count as wrong"),
+    ):
+      found = sum(getattr(group, status) for group in groups)
+      if found:
+        many = f"{count(found)} of {count(of)}"
+        yield f"{what} {status}, {stage.name}", many, why
+
+
+def training(summary: RunSummary) -> Table | None:
+  """What each stage was trained on, and how long it took."""
+  seconds = summary.clock.seconds if summary.clock else {}
+  names = [stage.name for stage in summary.stages]
+  lines = _stages(summary)
+  lines += [
+    Line(name, PLAIN, StageSummary(name))
+    for name in seconds
+    if name not in names
+  ]
+  some = lambda value: count(value) if value else wording.NONE
+  return make_table(
+    "Stages",
+    lines,
+    {
+      "stage": "",
+      "examples": lambda s: some(s.examples),
+      "trained tokens": lambda s: some(s.tokens),
+      "steps": lambda s: some(max(s.loss_steps, default=0)),
+      "last loss": lambda s: (
+        f"{s.losses[-1]:.4f}" if s.losses else wording.NONE
+      ),
+      "wall time": lambda s: (
+        wording.duration(seconds[s.name]) if s.name in seconds else wording.NONE
+      ),
+      "note": lambda s: s.note,
+    },
+    texts=["note"],
+  )

@@ -65,6 +65,11 @@ def duration(seconds: float) -> str:
   return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
+def spaced(name: str) -> str:
+  """An identifier as words."""
+  return name.replace("_", " ")
+
+
 def visible(text: str) -> str:
   """Text from a model or a user with nothing in it that a page or a terminal
   would obey: control and direction characters become visible codes.

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from tooldev_jax.toolcall.vocabulary import Example
 
 
-def meters(kept: Sequence[Example]) -> dict[str, float]:
+def measure(kept: Sequence[Example]) -> dict[str, float]:
   """Figures by name.
 
   - "distinct tools": tool names that kept calls use.

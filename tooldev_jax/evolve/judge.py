@@ -17,7 +17,7 @@ from tooldev_jax.toolcall.formats import CallFormat, ParseError
 from tooldev_jax.toolcall.vocabulary import Call, Message, Tool
 
 
-class Fate(enum.StrEnum):
+class Status(enum.StrEnum):
   """Why a query was kept or dropped."""
 
   KEPT = "kept"
@@ -53,14 +53,14 @@ class Vote:
   """The outcome of one vote.
 
   Attributes:
-    fate: KEPT, NO_VALID_CALL, NO_MAJORITY or TOO_EASY.
+    status: KEPT, NO_VALID_CALL, NO_MAJORITY or TOO_EASY.
     share: of the winner among all samples, whether valid or not.
     text: the winner's most frequent raw text; "" without a winner.
     calls: of that text.
     reasons: why samples did not vote, and how many.
   """
 
-  fate: Fate
+  status: Status
   share: float
   text: str
   calls: tuple[Call, ...]
@@ -132,15 +132,15 @@ def vote(samples: Sequence[Sample], config: EvolveConfig) -> Vote:
   reasons = dict(sorted(Counter(s.reason for s in samples if s.reason).items()))
   counts = Counter(s.key for s in samples if not s.reason)
   if not counts:
-    return Vote(Fate.NO_VALID_CALL, 0.0, "", (), reasons)
+    return Vote(Status.NO_VALID_CALL, 0.0, "", (), reasons)
   key, votes = counts.most_common(1)[0]
   share = votes / len(samples)
   winners = [s for s in samples if s.key == key]
   text = Counter(s.text for s in winners).most_common(1)[0][0]
   calls = next(s.calls for s in winners if s.text == text)
-  fate = Fate.KEPT
+  status = Status.KEPT
   if share < config.min_vote_share:
-    fate = Fate.NO_MAJORITY
+    status = Status.NO_MAJORITY
   elif share > config.max_vote_share:
-    fate = Fate.TOO_EASY
-  return Vote(fate, share, text, calls, reasons)
+    status = Status.TOO_EASY
+  return Vote(status, share, text, calls, reasons)

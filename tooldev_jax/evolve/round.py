@@ -19,7 +19,14 @@ from tooldev_jax.data.toolparse import ToolParseError, parse_tools
 from tooldev_jax.data.views import View
 from tooldev_jax.evolve import ask as ask_
 from tooldev_jax.evolve import diversity
-from tooldev_jax.evolve.judge import Fate, Sample, Vote, read_sample, said, vote
+from tooldev_jax.evolve.judge import (
+  Sample,
+  Status,
+  Vote,
+  read_sample,
+  said,
+  vote,
+)
 from tooldev_jax.toolcall import checks
 from tooldev_jax.toolcall.formats import CallFormat
 from tooldev_jax.toolcall.vocabulary import Example, Tool
@@ -53,8 +60,8 @@ class Candidate:
     number: of the set, for queries with several.
     text: the answer that holds the tools.
     tools: as parsed; empty if unreadable.
-    fate: None while undecided.
-    detail: more about the fate.
+    status: None while undecided.
+    detail: more about the status.
     vote: None before the vote.
   """
 
@@ -62,7 +69,7 @@ class Candidate:
   number: int
   text: str
   tools: tuple[Tool, ...] = ()
-  fate: Fate | None = None
+  status: Status | None = None
   detail: str = ""
   vote: Vote | None = None
 
@@ -74,8 +81,8 @@ class RoundData:
   Attributes:
     kept: examples to learn from; `provenance` has the vote share as "weight"
       and the winner's text as "raw".
-    ledger: one JSON row a query: its fate and why.
-    counts: fates, sample reasons, vote shares, and how varied `kept` is.
+    ledger: one JSON row a query: its status and why.
+    counts: statuses, sample reasons, vote shares, and how varied `kept` is.
   """
 
   kept: tuple[Example, ...]
@@ -153,7 +160,7 @@ def propose(
   candidates = []
   for query, answer in zip(queries, answers, strict=True):
     if not answer.fits:
-      candidates.append(Candidate(query, 0, "", fate=Fate.PROMPT_TOO_LONG))
+      candidates.append(Candidate(query, 0, "", status=Status.PROMPT_TOO_LONG))
     samples = zip(answer.texts, answer.finished, strict=True)
     candidates += [
       _read_tools(query, number, text, finished)
@@ -168,19 +175,19 @@ def _read_tools(
   candidate = Candidate(query, number, text)
   if not finished:
     return dataclasses.replace(
-      candidate, fate=Fate.TOOLS_UNREADABLE, detail="unfinished"
+      candidate, status=Status.TOOLS_UNREADABLE, detail="unfinished"
     )
   try:
     tools = parse_tools(text)
   except ToolParseError as e:
     return dataclasses.replace(
-      candidate, fate=Fate.TOOLS_UNREADABLE, detail=e.reason.value
+      candidate, status=Status.TOOLS_UNREADABLE, detail=e.reason.value
     )
   findings = [one for one in checks.check_tools(tools) if one.unsound]
   if findings or not tools:
     detail = findings[0].reason.value if findings else "no_tools"
     return dataclasses.replace(
-      candidate, tools=tools, fate=Fate.TOOLS_UNSOUND, detail=detail
+      candidate, tools=tools, status=Status.TOOLS_UNSOUND, detail=detail
     )
   return dataclasses.replace(candidate, tools=tools)
 
@@ -193,7 +200,7 @@ def answer(
   file: epath.Path,
 ) -> list[Candidate]:
   """Samples calls for each (query, made tools) and lets them vote."""
-  open_ = [c for c in candidates if c.fate is None]
+  open_ = [c for c in candidates if c.status is None]
   asked = [ask_.for_calls(c.example, c.tools) for c in open_]
   answers = ask(
     asked, config.samples, config.temperature, config.max_call_tokens, file
@@ -212,14 +219,14 @@ def _judge(
   config: EvolveConfig,
 ) -> Candidate:
   if not answers.fits:
-    return dataclasses.replace(candidate, fate=Fate.PROMPT_TOO_LONG)
+    return dataclasses.replace(candidate, status=Status.PROMPT_TOO_LONG)
   source = said(candidate.example.messages) if config.grounded else None
   samples: list[Sample] = [
     read_sample(text, finished, candidate.tools, source, call_format)
     for text, finished in zip(answers.texts, answers.finished, strict=True)
   ]
   outcome = vote(samples, config)
-  return dataclasses.replace(candidate, fate=outcome.fate, vote=outcome)
+  return dataclasses.replace(candidate, status=outcome.status, vote=outcome)
 
 
 def settle(
@@ -227,36 +234,36 @@ def settle(
   candidates: Sequence[Candidate],
   config: EvolveConfig,
 ) -> RoundData:
-  """Keeps the best candidate of each query, and writes down every fate."""
+  """Keeps the best candidate of each query, and writes down every status."""
   by_query: dict[str, list[Candidate]] = {query.id: [] for query in queries}
   for candidate in candidates:
     by_query[candidate.example.id].append(candidate)
   kept, ledger = [], []
   for query in queries:
     best = max(by_query[query.id], key=_rank)
-    if best.fate is Fate.KEPT:
+    if best.status is Status.KEPT:
       kept.append(_example(best, config))
     ledger.append(_row(query, best, by_query[query.id]))
-  counts = {**_counts(ledger), "diversity": diversity.meters(kept)}
+  counts = {**_counts(ledger), "diversity": diversity.measure(kept)}
   return RoundData(tuple(kept), tuple(ledger), counts)
 
 
 # Of several tool sets for a query, the one that got furthest counts.
 _PROGRESS = (
-  Fate.TOOLS_UNREADABLE,
-  Fate.TOOLS_UNSOUND,
-  Fate.PROMPT_TOO_LONG,
-  Fate.NO_VALID_CALL,
-  Fate.NO_MAJORITY,
-  Fate.TOO_EASY,
-  Fate.KEPT,
+  Status.TOOLS_UNREADABLE,
+  Status.TOOLS_UNSOUND,
+  Status.PROMPT_TOO_LONG,
+  Status.NO_VALID_CALL,
+  Status.NO_MAJORITY,
+  Status.TOO_EASY,
+  Status.KEPT,
 )
 
 
 def _rank(candidate: Candidate) -> tuple[int, float, int]:
-  assert candidate.fate is not None
+  assert candidate.status is not None
   share = candidate.vote.share if candidate.vote else 0.0
-  return _PROGRESS.index(candidate.fate), share, -candidate.number
+  return _PROGRESS.index(candidate.status), share, -candidate.number
 
 
 def _example(candidate: Candidate, config: EvolveConfig) -> Example:
@@ -280,11 +287,11 @@ def _example(candidate: Candidate, config: EvolveConfig) -> Example:
 def _row(
   query: Example, best: Candidate, tried: Sequence[Candidate]
 ) -> dict[str, Any]:
-  assert best.fate is not None
+  assert best.status is not None
   return {
     "id": query.id,
     "query": query.query,
-    "fate": best.fate.value,
+    "status": best.status.value,
     "detail": best.detail,
     "tool_set": best.number,
     "tool_sets": len(tried),
@@ -300,11 +307,11 @@ def _counts(ledger: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
   for entry in votes:
     reasons.update(entry["reasons"])
   details = Counter(
-    f"{row['fate']}:{row['detail']}" for row in ledger if row["detail"]
+    f"{row['status']}:{row['detail']}" for row in ledger if row["detail"]
   )
   return {
     "queries": len(ledger),
-    "fates": dict(sorted(Counter(row["fate"] for row in ledger).items())),
+    "statuses": dict(sorted(Counter(row["status"] for row in ledger).items())),
     "details": dict(sorted(details.items())),
     "samples_dropped": dict(sorted(reasons.items())),
     "vote_shares": [entry["share"] for entry in votes],

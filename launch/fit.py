@@ -209,7 +209,7 @@ def _fit_step(config: Any, mesh: Any, batch: _Batch, policy: str) -> bool:
 def _fit_sample(config: Any) -> bool:
   """Compiles prefill and decode of the largest buckets."""
   from tooldev_jax.parallel.sharding import TRAIN_RULES, Partition
-  from tooldev_jax.placement import SamplingPlan, sampling_partition
+  from tooldev_jax.sample.partition import SamplingPlan, sampling_partition
   from tooldev_jax.train import capacity
 
   topology = _TOPOLOGY.value, config.mesh

@@ -36,7 +36,8 @@ def main(_) -> None:
   # JAX and its friends take seconds to import: not for --help.
   from launch import compiled
   from tooldev_jax import config as configs
-  from tooldev_jax import finish, io, pipeline
+  from tooldev_jax import io, pipeline
+  from tooldev_jax.evaluate import terminal
   from tooldev_jax.parallel import processes
 
   with errors.shown_plainly():
@@ -53,9 +54,8 @@ def main(_) -> None:
     compiled.keep_in(workdir, lead)
     # At once, also where the output is a file.
     say = functools.partial(print, flush=True) if lead else lambda line: None
-    run = pipeline.Run(config, workdir, say)
-    run.run(_STAGES.value or configs.STAGES)
-    finish.tell_results(run)
+    pipeline.run(config, workdir, say, _STAGES.value or configs.STAGES)
+    terminal.say_results(workdir, workdir / pipeline.ADAPTER_FOLDER, say)
 
 
 if __name__ == "__main__":

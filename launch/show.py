@@ -37,22 +37,16 @@ def of_stage(config: Any, workdir: Any, stage: str) -> tuple[Any, Any]:
   Raises:
     UserError: an unknown stage, a round that was not made, or no examples.
   """
-  from tooldev_jax import inputs, stage_data
-  from tooldev_jax.data import encoding, tokenizer
-  from tooldev_jax.errors import UserError
-  from tooldev_jax.evaluate.state import read_official
+  from tooldev_jax import pipeline
+  from tooldev_jax.data import encoding, stages, tokenizer
 
-  official = read_official(config.evaluate, config.seed)
-  read = inputs.read_inputs(config, workdir, official.examples)
   chat = tokenizer.ChatTokenizer.load(config.base.path)
   encoder = encoding.Encoder(chat, config.view.call_format, config.encode)
-  data = stage_data.StageData(config, workdir, read, encoder)
-  streams = data.streams(stage)
-  if not streams.encoded:
-    why = stage_data.why_none(streams)
-    raise UserError(f"{stage}: nothing to learn from: {why}")
-  settings = stage_data.settings_of(config, stage)
-  return stage_data.plan(streams, settings, config, chat.pad_id), chat
+  inputs, _ = pipeline.read_inputs(config, workdir)
+  found = pipeline.stage_sequences(config, workdir, inputs, encoder, stage)
+  stages.require_some(stage, found)
+  settings = stages.settings_of(config, stage)
+  return stages.plan(found, settings, config, chat.pad_id), chat
 
 
 def config_of(fields: Any, workdir: str | None) -> Any:

@@ -3,16 +3,19 @@
 Also a config file for the launcher: --config=tests/pipeline_run.py
 """
 
+import functools
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
+import pytest
 from etils import epath
 from ml_collections import ConfigDict
 
 from configs import quickstart
 from tooldev_jax import config as configs
-from tooldev_jax.pipeline import Run
-from tooldev_jax.student import Student
+from tooldev_jax import pipeline
+from tooldev_jax.model import Model
 
 # What must be the same bytes however often a run was stopped. Checkpoints,
 # metrics, the clock and the report hold times, or how the run was stopped.
@@ -59,16 +62,25 @@ def small_config(**changes: Any) -> configs.RunConfig:
   return configs.from_config_dict(configs.RunConfig, fields)
 
 
-def start(
-  config: configs.RunConfig, workdir: epath.Path, student: Student | None = None
-) -> Run:
-  """A run in `workdir`. A student may be shared: it holds weights and
-  compiled programs, nothing of a run."""
-  run = Run(config, workdir, say=lambda line: None)
-  if student is not None:
-    student.workdir, student.say = workdir, run.say
-    run.student = student  # type: ignore[misc]
-  return run
+def run(
+  config: configs.RunConfig,
+  workdir: epath.Path,
+  stages: Sequence[str] = configs.STAGES,
+) -> list[str]:
+  """Runs stages in `workdir`; returns what was said."""
+  said: list[str] = []
+  pipeline.run(config, epath.Path(workdir), said.append, stages)
+  return said
+
+
+def share_model(monkeypatch: pytest.MonkeyPatch) -> None:
+  """All starts get one model: it holds weights and compiled programs, nothing
+  of a run."""
+  monkeypatch.setattr(pipeline, "Model", functools.cache(_model))
+
+
+def _model(config: configs.RunConfig, say: Any) -> Model:
+  return Model(config, lambda line: None)
 
 
 def digests(workdir: epath.Path) -> dict[str, str]:

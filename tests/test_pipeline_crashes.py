@@ -49,11 +49,13 @@ class _CrashOnce:
       raise _Crash(label)
 
 
-def test_a_crash_at_every_write_flush_and_rename_changes_no_byte(tmp_path):
+def test_a_crash_at_every_write_flush_and_rename_changes_no_byte(
+  tmp_path, monkeypatch
+):
+  pipeline_run.share_model(monkeypatch)
   config = pipeline_run.small_config()
   whole = epath.Path(tmp_path / "whole")
-  first = pipeline_run.start(config, whole)
-  first.run()
+  pipeline_run.run(config, whole)
   expected = pipeline_run.digests(whole)
   assert len(expected) > 30
 
@@ -63,7 +65,7 @@ def test_a_crash_at_every_write_flush_and_rename_changes_no_byte(tmp_path):
   for _ in range(2000):
     crash.restart()
     try:
-      pipeline_run.start(config, broken, first.student).run()
+      pipeline_run.run(config, broken)
       break
     except _Crash:
       continue

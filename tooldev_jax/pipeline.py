@@ -1,448 +1,560 @@
 """A run: adapt, decompose, evolve, evaluate, export.
 
     documents --adapt--> adapter --decompose--> adapter
-    round: queries --evolve--> examples --learn--> adapter, accepted or not
+    round: queries --evolve--> examples --train--> adapter, accepted or not
     every state: development scores; at the end: test scores, report, export
 
-Each step writes files into the run's folder and is skipped when they are
-complete, so the same command goes on where it was stopped; what is complete is
-found by its files alone, before anything is read, loaded or encoded. This is
+Each stage writes files into the run's folder and is skipped when they are
+complete, so the same command goes on where it was stopped. What is complete is
+known by its files alone, before anything is read, loaded or encoded. This is
 the one place that joins making data and training on it.
-
-Of several processes the first one writes what all share, and the others wait
-until it is there: whoever asks what is complete gets the same answer.
 """
 
 import dataclasses
 import functools
 import platform
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
 
 import jax
 from etils import epath
 
-from tooldev_jax import finish, io, measure, progress, records
-from tooldev_jax import inputs as inputs_
+from tooldev_jax import io, records
+from tooldev_jax.ask import GreedyAnswers, sampled_answers
+from tooldev_jax.clock import RunClock
 from tooldev_jax.config import STAGES, RunConfig, differences
-from tooldev_jax.data.encoding import EncodedSet
+from tooldev_jax.data import inputs as inputs_
+from tooldev_jax.data import stages as data_
+from tooldev_jax.data.encoding import EncodedSet, Encoder
+from tooldev_jax.data.inputs import Inputs, Notice
 from tooldev_jax.errors import UserError
-from tooldev_jax.evaluate.state import Development, Official, read_official
-from tooldev_jax.evaluate.summary import Notice
-from tooldev_jax.evolve.round import (
-  RoundData,
-  is_made,
-  make_round,
-  read_round,
-  write_round,
-)
-from tooldev_jax.inputs import Inputs
+from tooldev_jax.evaluate import report, terminal
+from tooldev_jax.evaluate import state as evaluate_
+from tooldev_jax.evaluate.summary import RoundSummary, RunSummary, StageSummary
+from tooldev_jax.evaluate.wording import spaced
+from tooldev_jax.evolve import round as evolve_
+from tooldev_jax.model import BASE, Adapter, Model
+from tooldev_jax.models import peft
 from tooldev_jax.parallel import processes
-from tooldev_jax.stage_data import StageData, settings_of, why_none
-from tooldev_jax.student import BASE, Adapter, Student, asking, seed_of
+from tooldev_jax.seeds import fold
+from tooldev_jax.states import (
+  State,
+  choose_stages,
+  done_file,
+  lead_first,
+  read_states,
+  state_file,
+  write_once,
+)
 from tooldev_jax.toolcall.formats import get_format
+from tooldev_jax.toolcall.vocabulary import Example
+from tooldev_jax.toy.records import write_world
+from tooldev_jax.version import code_version
 
-T = TypeVar("T")
+Say = Callable[[str], None]
 
-
-@dataclasses.dataclass(frozen=True)
-class State:
-  """What a stage or round made of the model.
-
-  Attributes:
-    name: "adapt", "decompose", "round_1", …
-    adapter: fingerprint of its adapter.
-    adapter_from: name of the state that trained it: its own, unless there was
-      nothing to train on.
-    started_from: name of the state that its training started from.
-    accepted: False when a round was rolled back.
-    verdict: why, in one sentence.
-    exact: share of exact calls on development.
-    over_call: share of irrelevant development queries that were answered with
-      calls; None without any.
-    examples: streams trained on, an epoch.
-    tokens: trained tokens, all epochs.
-    steps: updates.
-    notices: what was left out of training.
-  """
-
-  name: str
-  adapter: str
-  adapter_from: str
-  started_from: str
-  accepted: bool
-  verdict: str
-  exact: float
-  over_call: float | None
-  examples: int
-  tokens: int
-  steps: int
-  notices: tuple[Notice, ...] = ()
+ADAPTER_FOLDER = "export/adapter"
 
 
-class Run:
-  """One run in its folder.
+class Context:
+  """What the stages of one run share, each part made when first needed.
 
   Args:
     config: what to do.
-    workdir: the run's folder; holds one config for ever.
+    workdir: the run's folder.
     say: prints a line for the user.
-
-  Raises:
-    UserError: the folder belongs to another config.
   """
 
-  def __init__(self, config: RunConfig, workdir: epath.Path, say: progress.Say):
-    self.config = config
-    self.workdir = workdir
-    self.say = say
+  def __init__(self, config: RunConfig, workdir: epath.Path, say: Say):
+    self.config, self.workdir, self.say = config, workdir, say
     self._adapters: dict[str, Adapter] = {BASE.name: BASE}
-    self._claim()
-
-  def run(self, stages: Sequence[str] = STAGES) -> None:
-    """Runs the stages that are picked and not yet complete, in order."""
-    unknown = sorted(set(stages) - set(STAGES))
-    if unknown:
-      raise UserError(
-        f"--stages: {unknown[0]!r} is not one of {', '.join(STAGES)}"
-      )
-    todo = [s for s in STAGES if s in stages and not self._is_done(s)]
-    # A process that looked after another had finished a stage would leave it
-    # out, and wait for the others at another barrier than they.
-    processes.barrier("stages chosen")
-    if not todo:
-      what = ", ".join(s for s in STAGES if s in stages)
-      self.say(f"Nothing to do: {what} of {self.workdir} complete.")
-      return
-    # What is exported does not depend on how it scores.
-    missing = [
-      s
-      for s in STAGES[: STAGES.index(todo[0])]
-      if not self._is_done(s) and s != "evaluate"
-    ]
-    if missing:
-      raise UserError(
-        f"--stages={','.join(stages)}: {missing[0]} has to be run before"
-        f" {todo[0]}"
-      )
-    self._tell_time()
-    for stage in todo:
-      getattr(self, f"_{stage}")()
-      self._publish(self._done_file(stage), {"stage": stage})
-
-  # --- stages -------------------------------------------------------------
-
-  def _adapt(self) -> None:
-    self._stage("adapt")
-
-  def _decompose(self) -> None:
-    self._stage("decompose")
-
-  def _stage(self, name: str) -> None:
-    """Trains on labelled data, unless the config has none for it."""
-    source = {"adapt": "documents", "decompose": "examples"}[name]
-    if self._has_state(name):
-      return
-    if (
-      not getattr(self.config.data, source).path
-      or not settings_of(self.config, name).epochs
-    ):
-      self.say(f"{name}: no {source} or no epochs; skipped.")
-      return
-    with self._timed(name):
-      streams = self._streams(name)
-      self._write_state(self._train(name, self.current(), streams))
-
-  def _evolve(self) -> None:
-    for number in range(1, self.config.rounds + 1):
-      name = f"round_{number}"
-      if not self._has_state(name):
-        with self._timed(name):
-          self._write_state(self._round(number))
-
-  def _evaluate(self) -> None:
-    with self._timed("evaluate"):
-      finish.test_and_report(self)
-
-  def _export(self) -> None:
-    with self._timed("export"):
-      finish.export(self)
-
-  # --- a round --------------------------------------------------------------
-
-  def _round(self, number: int) -> State:
-    name = f"round_{number}"
-    before = self.current()
-    made = self._round_data(number, before)
-    self.say(f"{name}: kept {len(made.kept)} of {len(made.ledger)} queries")
-    standing = self._standing(before)
-    streams = self._streams(name) if made.kept else None
-    if streams is None or not streams.encoded:
-      why = "no query was kept" if streams is None else why_none(streams)
-      return State(
-        name=name,
-        adapter=before.fingerprint,
-        adapter_from=before.name,
-        started_from=before.name,
-        accepted=False,
-        verdict=f"nothing to learn: {why}",
-        exact=standing.exact,
-        over_call=standing.over_call,
-        examples=0,
-        tokens=0,
-        steps=0,
-        notices=_encode_notices(name, streams) if streams else (),
-      )
-    fresh = self.config.evolve.restart_from == "base"
-    start = BASE if fresh else before
-    return self._judge(self._train(name, start, streams), standing)
-
-  def _round_data(self, number: int, before: Adapter) -> RoundData:
-    """The self-made examples of a round; made once, then read."""
-    folder = self.workdir / f"round_{number}"
-    if is_made(folder):
-      return read_round(folder)
-    config, queries = self.config.evolve, self.inputs.queries
-    size = config.round_size(len(queries))
-    seed = seed_of(self.config.seed, "round", number)
-    made = make_round(
-      queries[(number - 1) * size : number * size],
-      asking(self.student, before, config.top_k, seed),
-      get_format(self.config.view.call_format),
-      config,
-      seed,
-      folder,
-    )
-    if processes.is_lead():
-      write_round(folder, made)
-    processes.barrier(f"{folder.name} made")
-    return made
-
-  def _judge(self, state: State, before: Development) -> State:
-    """Accepts a round unless development fell by more than is allowed."""
-    fall = before.exact - state.exact
-    rise = (state.over_call or 0.0) - (before.over_call or 0.0)
-    config = self.config.evolve
-    good = fall <= config.max_drop and rise <= config.max_over_call_rise
-    verdict = (
-      f"development exact {before.exact:.1%} -> {state.exact:.1%}, over-calls"
-      f" {rise:+.1%}"
-    )
-    return dataclasses.replace(state, accepted=good, verdict=verdict)
-
-  # --- training ---------------------------------------------------------------
-
-  def _streams(self, name: str) -> EncodedSet:
-    """What a stage or round learns from."""
-    data = self.stage_data
-    return _lead_first(name, lambda: data.streams(name))
-
-  def _train(self, name: str, start: Adapter, streams: EncodedSet) -> State:
-    """Trains and scores on development."""
-    tree = start.tree
-    if tree is None:
-      tree = self.student.fresh_adapter()
-    stage = settings_of(self.config, name)
-    result, trained = self.student.learn(name, tree, streams, stage)
-    adapter = Adapter(name, result.trained, result.fingerprint)
-    self._adapters[name] = adapter
-    scores = measure.development(self, adapter)
-    return State(
-      name=name,
-      adapter=result.fingerprint,
-      adapter_from=name,
-      started_from=start.name,
-      accepted=True,
-      verdict="",
-      exact=scores.exact,
-      over_call=scores.over_call,
-      examples=trained.report.examples,
-      tokens=trained.report.trained_tokens * trained.config.epochs,
-      steps=result.steps,
-      notices=_encode_notices(name, streams),
-    )
-
-  def _standing(self, adapter: Adapter) -> Development:
-    """Development scores of an earlier state, or of the base."""
-    if adapter is BASE:
-      return measure.development(self, BASE)
-    state = next(s for s in self.states() if s.name == adapter.name)
-    return Development(state.exact, state.over_call)
-
-  # --- what there is --------------------------------------------------------
 
   @functools.cached_property
+  def _read(self) -> tuple[Inputs, evaluate_.Official]:
+    read = lambda: read_inputs(self.config, self.workdir)
+    inputs, official = lead_first("inputs", read)
+    counts = ", ".join(f"{n} {role}" for role, n in inputs.counts().items())
+    self.say(f"inputs: {counts}")
+    return inputs, official
+
+  @property
   def inputs(self) -> Inputs:
     """All inputs, read once."""
-    found = _lead_first(
-      "inputs",
-      lambda: inputs_.read_inputs(
-        self.config, self.workdir, self.official.examples
-      ),
-    )
-    counts = ", ".join(f"{n} {role}" for role, n in found.counts().items())
-    self.say(f"inputs: {counts}")
-    return found
+    return self._read[0]
 
-  @functools.cached_property
-  def student(self) -> Student:
-    """The model, loaded once."""
-    self.say(f"base: loading {self.config.base.path}")
-    return Student(self.config, self.workdir, self.say)
-
-  @functools.cached_property
-  def stage_data(self) -> StageData:
-    """What each stage learns from."""
-    return StageData(
-      self.config, self.workdir, self.inputs, self.student.encoder
-    )
-
-  @functools.cached_property
-  def official(self) -> Official:
+  @property
+  def bfcl(self) -> evaluate_.Official:
     """BFCL's cases, read once."""
-    return read_official(self.config.evaluate, self.config.seed)
+    return self._read[1]
+
+  @functools.cached_property
+  def model(self) -> Model:
+    """The base with its tokenizer."""
+    return Model(self.config, self.say)
+
+  @functools.cached_property
+  def clock(self) -> RunClock:
+    """Wall time of the parts."""
+    machine = f"{platform.machine()}, {jax.devices()[0].device_kind}"
+    return RunClock(self.workdir / "clock.json", machine, processes.is_lead())
+
+  def adapter(self, name: str) -> Adapter:
+    """The adapter that a stage or round of this name trained."""
+    if name not in self._adapters:
+      self._adapters[name] = self.model.read_adapter(self.workdir, name)
+    return self._adapters[name]
+
+  def remember(self, adapter: Adapter) -> None:
+    """Keeps an adapter that was just trained: it need not be read."""
+    self._adapters[adapter.name] = adapter
 
   def states(self) -> list[State]:
     """All states that are complete, in the order they were made."""
-    return [
-      records.from_json(State, io.read_json(file), str(file))
-      for name in self._state_names()
-      if (file := self._state_file(name)).exists()
-    ]
+    return read_states(self.config, self.workdir)
 
   def current(self) -> Adapter:
     """The adapter of the last accepted state; the base before the first."""
     accepted = [state.name for state in self.states() if state.accepted]
     return self.adapter(accepted[-1] if accepted else BASE.name)
 
-  def adapter(self, name: str) -> Adapter:
-    """The adapter that a stage or round of this name trained."""
-    if name not in self._adapters:
-      tree, fingerprint = self.student.trained(name)
-      self._adapters[name] = Adapter(name, tree, fingerprint)
-    return self._adapters[name]
-
-  # --- bookkeeping ------------------------------------------------------------
-
-  def _state_names(self) -> list[str]:
-    rounds = range(1, self.config.rounds + 1)
-    return ["adapt", "decompose", *(f"round_{n}" for n in rounds)]
-
-  def _state_file(self, name: str) -> epath.Path:
-    return self.workdir / name / "state.json"
-
-  def _has_state(self, name: str) -> bool:
-    return self._state_file(name).exists()
-
-  def _write_state(self, state: State) -> None:
-    self._publish(self._state_file(state.name), records.to_json(state))
-    line = state.verdict or f"development exact {state.exact:.1%}"
-    fate = "" if state.accepted else " (rolled back)"
-    self.say(f"{state.name}: {line}{fate}")
-
-  def _publish(self, path: epath.Path, value: Any) -> None:
-    """Writes JSON once; afterwards every process finds it."""
-    if processes.is_lead():
-      io.write_json(path, value)
-    processes.barrier(f"{path.name} written")
-
-  def _claim(self) -> None:
-    """Writes the config into a new folder, or compares with the old one."""
-    file = self.workdir / "config.json"
-    mine = records.to_json(self.config)
-    if processes.is_lead() and not file.exists():
-      io.write_json(file, mine)
-    processes.barrier("config written")
-    changed = differences(io.read_json(file), mine)
-    if changed:
-      raise UserError(
-        f"{self.workdir} holds a run with another config. Use another"
-        " --workdir, or the old config:\n  " + "\n  ".join(changed)
-      )
-
-  def _done_file(self, stage: str) -> epath.Path:
-    return self.workdir / "done" / f"{stage}.json"
-
-  def _is_done(self, stage: str) -> bool:
-    return self._done_file(stage).exists()
-
-  # --- time -------------------------------------------------------------------
-
-  @functools.cached_property
-  def clock(self) -> progress.RunClock:
-    """Wall time of the parts."""
-    machine = f"{platform.machine()}, {jax.devices()[0].device_kind}"
-    return progress.RunClock(
-      self.workdir / "clock.json", machine, processes.is_lead()
-    )
+  def answers(self, adapter: Adapter, label: str) -> GreedyAnswers:
+    """An adapter's greedy answers to the questions called `label`."""
+    folder = self.workdir / adapter.name
+    return GreedyAnswers(self.model, adapter, self.config, folder, label)
 
   @contextmanager
-  def _timed(self, name: str) -> Iterator[None]:
-    """Times a part of the run, and tells how long the rest may take."""
-    part = _part(name)
+  def timed(self, part: str) -> Iterator[None]:
+    """Times a part of the run, and says how long the run took so far."""
     self.say(f"--- {part}")
     with self.clock.timed(part):
       yield
-    self._tell_time(part)
-
-  def _tell_time(self, just_done: str = "") -> None:
-    """Says how long the run took so far, and how long it may take yet."""
-    spent = sum(self.clock.seconds.values()) / 60
-    told = [f"time: {spent:.1f} min so far"]
-    budget = self.config.budget_minutes
-    left = self._minutes_left(just_done)
-    if left:
-      told.append(f"about {left:.1f} min to go at this speed")
-    elif left is None and budget:
-      told.append(f"about {max(0, budget - spent):.1f} min to go by the budget")
-    if budget:
-      told.append(f"budget {budget:g} min on {self.config.hardware}")
-    self.say(", ".join(told))
-
-  def _minutes_left(self, just_done: str) -> float | None:
-    # Inputs are not read to tell the time: a run may have no use for them.
-    if "inputs" not in vars(self):
-      return None
-    parts = progress.plan(self.config, self.inputs.counts())
-    done = {_part(s.name) for s in self.states()} | {just_done}
-    done |= {stage for stage in STAGES if self._is_done(stage)}
-    budget = 60 * self.config.budget_minutes
-    left = self.clock.left(parts, done & parts.keys(), budget)
-    return None if left is None else left / 60
-
-
-def _part(name: str) -> str:
-  """What a state or stage is called in tables and on the clock."""
-  return name.replace("_", " ")
-
-
-def _lead_first(name: str, make: Callable[[], T]) -> T:
-  """What `make` gives in every process.
-
-  The first process runs it before the others, who then find the files that it
-  has written. So it must not wait for the others itself: what it uses that was
-  made this way is to be made before.
-  """
-  found = make() if processes.is_lead() else None
-  # To read and encode much data takes a while.
-  processes.barrier(f"{name} made", timeout_s=3600.0)
-  return make() if found is None else found
-
-
-def _encode_notices(name: str, streams: EncodedSet) -> tuple[Notice, ...]:
-  of = len(streams.encoded) + sum(streams.dropped.values())
-  found = [
-    Notice(f"{name}: views not trained on", count, of, reason)
-    for reason, count in streams.dropped.items()
-  ]
-  if streams.tools_dropped:
-    found.append(
-      Notice(
-        f"{name}: distractor tools left out",
-        streams.tools_dropped,
-        0,
-        "encode.max_length",
+    spent = sum(self.clock.read().seconds.values()) / 60
+    budget = ""
+    if self.config.budget_minutes:
+      budget = (
+        f", expected {self.config.budget_minutes:g} min in all on"
+        f" {self.config.hardware}"
       )
+    self.say(f"time: {spent:.1f} min so far{budget}")
+
+
+def run(
+  config: RunConfig,
+  workdir: epath.Path,
+  say: Say,
+  stages: Sequence[str] = STAGES,
+) -> None:
+  """Runs the stages that are picked and not yet complete, in order.
+
+  Args:
+    config: what to do.
+    workdir: the run's folder.
+    say: prints a line for the user.
+    stages: of STAGES.
+
+  Raises:
+    UserError: a mistake in the config or an input; the folder belongs to
+      another config; a stage needs one that was not run.
+  """
+  _claim(config, workdir)
+  todo = choose_stages(workdir, stages)
+  # A process that looked after another had finished a stage would leave it
+  # out, and wait for the others at another barrier than they.
+  processes.barrier("stages chosen")
+  if not todo:
+    what = ", ".join(s for s in STAGES if s in stages)
+    say(f"Nothing to do: {what} of {workdir} complete.")
+    return
+  context = Context(config, workdir, say)
+  for stage in todo:
+    _RUN[stage](context)
+    write_once(done_file(workdir, stage), {"stage": stage})
+
+
+# --- stages -----------------------------------------------------------------
+
+
+def adapt(context: Context) -> None:
+  """Learns what tool definitions look like, from documents."""
+  _train_labelled(context, "adapt", "documents")
+
+
+def decompose(context: Context) -> None:
+  """Learns to make tools and to call them, from labelled examples."""
+  _train_labelled(context, "decompose", "examples")
+
+
+def evolve(context: Context) -> None:
+  """Rounds of learning from queries without labels."""
+  if not context.config.rounds:
+    context.say("evolve: no rounds or no epochs; skipped.")
+  for number in range(1, context.config.rounds + 1):
+    name = f"round_{number}"
+    if not state_file(context.workdir, name).exists():
+      with context.timed(spaced(name)):
+        _write_state(context, _round(context, number))
+
+
+def export(context: Context) -> None:
+  """Writes the current adapter as a PEFT folder."""
+  with context.timed("export"):
+    adapter = context.current()
+    if adapter is BASE:
+      context.say("export: no adapter was trained; nothing to export.")
+      return
+    base = context.model.base
+    peft.save_adapter(
+      adapter.tree,
+      context.config.lora,
+      base.config,
+      context.workdir / ADAPTER_FOLDER,
+      context.config.base.path,
+      base.fingerprint,
     )
-  return tuple(found)
+
+
+def _train_labelled(context: Context, name: str, role: str) -> None:
+  """Trains on labelled data, unless the config has none for it."""
+  if state_file(context.workdir, name).exists():
+    return
+  settings = data_.settings_of(context.config, name)
+  if not getattr(context.config.data, role).path or not settings.epochs:
+    context.say(f"{name}: no {role} or no epochs; skipped.")
+    return
+  with context.timed(name):
+    if name == "adapt" and context.config.decompose.epochs:
+      # Decompose with nothing to learn is refused before adapt is trained.
+      _sequences(context, "decompose")
+    sequences = _sequences(context, name)
+    _write_state(context, _train(context, name, context.current(), sequences))
+
+
+# --- a round ----------------------------------------------------------------
+
+
+def _round(context: Context, number: int) -> State:
+  name = f"round_{number}"
+  before = context.current()
+  made = _make_round(context, number, before)
+  context.say(f"{name}: kept {len(made.kept)} of {len(made.ledger)} queries")
+  standing = _standing(context, before)
+  sequences = _sequences(context, name)
+  if not sequences.encoded:
+    why = data_.why_none(sequences) if made.kept else "no query was kept"
+    return State(
+      name=name,
+      adapter=before.fingerprint,
+      adapter_from=before.name,
+      started_from=before.name,
+      accepted=False,
+      verdict=f"nothing to learn: {why}",
+      exact=standing.exact,
+      over_call=standing.over_call,
+      examples=0,
+      tokens=0,
+      steps=0,
+      notices=_notices(name, sequences),
+    )
+  fresh = context.config.evolve.restart_from == "base"
+  start = BASE if fresh else before
+  trained = _train(context, name, start, sequences)
+  return _judge(context.config, trained, standing)
+
+
+def _make_round(
+  context: Context, number: int, before: Adapter
+) -> evolve_.RoundData:
+  """The self-made examples of a round; made once, then read."""
+  folder = context.workdir / f"round_{number}"
+  if evolve_.is_made(folder):
+    return evolve_.read_round(folder)
+  config, queries = context.config.evolve, context.inputs.queries
+  size = config.round_size(len(queries))
+  seed = fold(context.config.seed, "round", number)
+  made = evolve_.make_round(
+    queries[(number - 1) * size : number * size],
+    sampled_answers(context.model, before, config.top_k, seed),
+    get_format(context.config.view.call_format),
+    config,
+    seed,
+    folder,
+  )
+  if processes.is_lead():
+    evolve_.write_round(folder, made)
+  processes.barrier(f"{folder.name} made")
+  return made
+
+
+def _judge(
+  config: RunConfig, state: State, before: evaluate_.Development
+) -> State:
+  """Accepts a round unless development fell by more than is allowed."""
+  fall = before.exact - state.exact
+  rise = (state.over_call or 0.0) - (before.over_call or 0.0)
+  allowed = config.evolve
+  good = fall <= allowed.max_drop and rise <= allowed.max_over_call_rise
+  verdict = (
+    f"development exact {before.exact:.1%} -> {state.exact:.1%}, over-calls"
+    f" {rise:+.1%}"
+  )
+  return dataclasses.replace(state, accepted=good, verdict=verdict)
+
+
+# --- training ---------------------------------------------------------------
+
+
+def stage_sequences(
+  config: RunConfig,
+  workdir: epath.Path,
+  inputs: Inputs,
+  encoder: Encoder,
+  name: str,
+) -> EncodedSet:
+  """What a stage or round learns in one epoch; empty for a round without.
+
+  Raises:
+    UserError: there is no such stage, the round was not made yet, or no
+      labelled example became a sequence.
+  """
+  cache = workdir / "cache"
+  labelled = {"adapt": inputs.documents, "decompose": inputs.examples}
+  data_.settings_of(config, name)
+  examples = labelled[name] if name in labelled else _kept(workdir / name)
+  found = data_.encode_stage(name, examples, config, encoder, cache)
+  if name in labelled:
+    data_.require_some(name, found)
+    return found
+  return data_.add_replay(found, inputs.examples, config, encoder, cache)
+
+
+def _kept(folder: epath.Path) -> Sequence[Example]:
+  """What a round kept."""
+  if not evolve_.is_made(folder):
+    raise UserError(f"stage {folder.name!r}: the round is not made: {folder}")
+  return evolve_.read_round(folder).kept
+
+
+def _sequences(context: Context, name: str) -> EncodedSet:
+  inputs, encoder = context.inputs, context.model.encoder
+  return lead_first(
+    name,
+    lambda: stage_sequences(
+      context.config, context.workdir, inputs, encoder, name
+    ),
+  )
+
+
+def _train(
+  context: Context, name: str, start: Adapter, sequences: EncodedSet
+) -> State:
+  """Trains and scores on development."""
+  adapter, result, data = context.model.train(
+    context.workdir,
+    name,
+    start,
+    sequences,
+    data_.settings_of(context.config, name),
+  )
+  context.remember(adapter)
+  scores = _development(context, adapter)
+  return State(
+    name=name,
+    adapter=adapter.fingerprint,
+    adapter_from=name,
+    started_from=start.name,
+    accepted=True,
+    verdict="",
+    exact=scores.exact,
+    over_call=scores.over_call,
+    examples=data.report.examples,
+    tokens=data.report.trained_tokens * data.config.epochs,
+    steps=result.steps,
+    notices=_notices(name, sequences),
+  )
+
+
+def _standing(context: Context, adapter: Adapter) -> evaluate_.Development:
+  """Development scores of an earlier state, or of the base."""
+  for state in context.states():
+    if state.name == adapter.name:
+      return evaluate_.Development(state.exact, state.over_call)
+  return _development(context, adapter)
+
+
+def _development(context: Context, adapter: Adapter) -> evaluate_.Development:
+  """Development scores; those on the slice of BFCL are only printed."""
+  call_format = context.config.view.call_format
+  scores = evaluate_.score_development(
+    context.answers(adapter, "development"),
+    context.inputs.development,
+    call_format,
+  )
+  official = evaluate_.score_official(
+    context.answers(adapter, "bfcl_slice"), context.bfcl.slice, call_format
+  )
+  if official and official.ast:
+    share = f"{official.ast.value:.1%}"
+    context.say(f"{adapter.name}: BFCL, a slice: {share} of calls")
+  return scores
+
+
+def _notices(name: str, found: EncodedSet) -> tuple[Notice, ...]:
+  """What of a stage's data was left out or cut."""
+  of = len(found.encoded) + sum(found.dropped.values())
+  notices = [
+    Notice(f"{name}: views not trained on", count, of, reason)
+    for reason, count in found.dropped.items()
+  ]
+  if found.tools_dropped:
+    what = f"{name}: distractor tools left out"
+    notices.append(Notice(what, found.tools_dropped, 0, "encode.max_length"))
+  return tuple(notices)
+
+
+# --- evaluation -------------------------------------------------------------
+
+
+def evaluate(context: Context) -> None:
+  """Scores every state on the test examples and writes the report."""
+  with context.timed("evaluate"):
+    summary = _summary(context)
+    if processes.is_lead():
+      report.write_report(context.workdir, summary)
+    processes.barrier("report written")
+
+
+def _summary(context: Context) -> RunSummary:
+  config, inputs, states = context.config, context.inputs, context.states()
+  found = evaluate_.evaluate_states(
+    [
+      evaluate_.ModelState("base", functools.partial(context.answers, BASE)),
+      *(_model_state(context, state) for state in states),
+    ],
+    evaluate_.EvaluationSets(
+      inputs.test,
+      context.bfcl,
+      config.evaluate.tool_making,
+      config.view.call_format,
+    ),
+  )
+  trained = zip(found.stages[1:], states, strict=True)
+  notices = [*inputs.notices, *context.bfcl.notices]
+  notices += [notice for state in states for notice in state.notices]
+  return RunSummary(
+    title="Tool learning report",
+    facts=_facts(context),
+    stages=(
+      found.stages[0],
+      *(_with_training(scored, x, context.workdir) for scored, x in trained),
+    ),
+    rounds=tuple(_round_summaries(context, states)),
+    garbage=found.garbage,
+    garbage_bfcl=found.garbage_bfcl,
+    samples=found.samples,
+    notices=tuple(notices),
+    config=io.dumps(records.to_json(config)),
+    next_step=terminal.next_step(context.workdir),
+    clock=context.clock.read(),
+  )
+
+
+def _model_state(context: Context, state: State) -> evaluate_.ModelState:
+  adapter = context.adapter(state.adapter_from)
+  answers = functools.partial(context.answers, adapter)
+  return evaluate_.ModelState(
+    state.name, answers, state.started_from, state.accepted
+  )
+
+
+def _with_training(
+  scored: StageSummary, state: State, workdir: epath.Path
+) -> StageSummary:
+  """A state's scores with what is known of its training."""
+  file = workdir / state.name / "result" / "losses.json"
+  losses = io.read_json(file) if file.exists() else []
+  return dataclasses.replace(
+    scored,
+    note=state.verdict,
+    examples=state.examples,
+    tokens=state.tokens,
+    loss_steps=tuple(range(1, len(losses) + 1)),
+    losses=tuple(losses),
+  )
+
+
+def _round_summaries(
+  context: Context, states: Sequence[State]
+) -> Iterator[RoundSummary]:
+  """What each round made. The queries' gold is opened here and only here."""
+  gold = inputs_.read_gold(context.config, context.workdir)
+  for state in states:
+    folder = context.workdir / state.name
+    if evolve_.is_made(folder):
+      made = evolve_.read_round(folder)
+      yield dataclasses.replace(
+        evaluate_.summarise_round(state.name, made.kept, made.counts, gold),
+        accepted=state.accepted,
+        verdict=state.verdict,
+      )
+
+
+def _facts(context: Context) -> Mapping[str, str]:
+  config = context.config
+  counts = context.inputs.counts().items()
+  return {
+    "base": config.base.path,
+    "data": ", ".join(f"{n} {role}" for role, n in counts),
+    "seed": str(config.seed),
+    "adapter": f"LoRA rank {config.lora.rank} on {len(config.lora.targets)}"
+    " linear maps a layer",
+    "call format": config.view.call_format,
+    "base fingerprint": context.model.base.fingerprint,
+    "code": code_version(),
+    "software": f"Python {platform.python_version()}, JAX {jax.__version__}",
+  }
+
+
+# --- files --------------------------------------------------------------------
+
+
+def read_inputs(
+  config: RunConfig, workdir: epath.Path
+) -> tuple[Inputs, evaluate_.Official]:
+  """Writes the toy world if the config has one; reads all inputs and BFCL."""
+  data = workdir / "data"
+  if config.toy.examples and not (data / "test.jsonl").exists():
+    write_world(config.toy, data)
+  official = evaluate_.read_official(config.evaluate, config.seed)
+  return inputs_.read_inputs(config, workdir, official.examples), official
+
+
+def _claim(config: RunConfig, workdir: epath.Path) -> None:
+  """Writes the config into a new folder, or compares with the old one."""
+  file = workdir / "config.json"
+  mine = records.to_json(config)
+  if processes.is_lead() and not file.exists():
+    io.write_json(file, mine)
+  processes.barrier("config written")
+  changed = differences(io.read_json(file), mine)
+  if changed:
+    raise UserError(
+      f"{workdir} holds a run with another config. Use another"
+      " --workdir, or the old config:\n  " + "\n  ".join(changed)
+    )
+
+
+def _write_state(context: Context, state: State) -> None:
+  file = state_file(context.workdir, state.name)
+  write_once(file, records.to_json(state))
+  line = state.verdict or f"development exact {state.exact:.1%}"
+  rolled_back = "" if state.accepted else " (rolled back)"
+  context.say(f"{state.name}: {line}{rolled_back}")
+
+
+_RUN: Mapping[str, Callable[[Context], None]] = {
+  "adapt": adapt,
+  "decompose": decompose,
+  "evolve": evolve,
+  "evaluate": evaluate,
+  "export": export,
+}

@@ -17,8 +17,8 @@ def main() -> None:
 
   from tests import pipeline_run
   from tests.faults.train_child import watching
+  from tooldev_jax import pipeline
   from tooldev_jax.parallel import processes
-  from tooldev_jax.pipeline import Run
 
   processes.initialize(
     task["coordinator"], task["processes"], task["index"], timeout_s=300
@@ -27,8 +27,7 @@ def main() -> None:
   changes: list[str] = []
   config = pipeline_run.small_config(**CHANGES)
   with watching(task["workdir"], changes.append):
-    run = Run(config, epath.Path(task["workdir"]), said.append)
-    run.run()
+    pipeline.run(config, epath.Path(task["workdir"]), said.append)
   print(json.dumps({"changes": changes, "said": said}))
 
 

@@ -1,4 +1,4 @@
-"""Where a student samples from, on eight fake devices; prints JSON."""
+"""Where a model samples from, on eight fake devices; prints JSON."""
 
 import json
 import tempfile
@@ -9,12 +9,12 @@ from etils import epath
 from tests import pipeline_run
 from tests.sample import hashing
 from tests.sample.exchanges import largest_message
-from tooldev_jax import placement
 from tooldev_jax.evolve import ask
+from tooldev_jax.model import Adapter, Model
 from tooldev_jax.parallel.mesh import make_mesh
 from tooldev_jax.parallel.sharding import TRAIN_RULES, Partition
+from tooldev_jax.sample import partition as placement
 from tooldev_jax.sample.params import SamplingParams
-from tooldev_jax.student import Adapter, Student
 from tooldev_jax.toolcall.vocabulary import Example, Message
 
 
@@ -45,17 +45,17 @@ def answers(**mesh):
   """Greedy answers of a freshly adapted base, and what its chips told."""
   with tempfile.TemporaryDirectory() as folder:
     said = []
-    student = Student(run_config(**mesh), epath.Path(folder), said.append)
-    adapter = Adapter("fresh", student.fresh_adapter(), "fresh")
+    model = Model(run_config(**mesh), said.append)
+    adapter = Adapter("fresh", model.new_adapter(), "fresh")
     example = Example("a", (Message("user", "What is the weather in Oslo?"),))
-    outputs = student.sample(
+    outputs = model.generate(
       adapter,
       [ask.for_tools(example, 0)] * 4,
       SamplingParams(temperature=0.0, max_new_tokens=8),
       epath.Path(folder) / "answers.jsonl",
     )
     tokens = [output.samples[0].token_ids for output in outputs]
-    (sampler,) = student._samplers.values()
+    (sampler,) = model._samplers.values()
     told = max(
       largest_message(compiled.decode.as_text())
       for compiled in sampler.programs._compiled.values()
@@ -63,7 +63,7 @@ def answers(**mesh):
     return {
       "tokens": tokens,
       "told": told,
-      "hidden": student.shape.hidden_size,
+      "hidden": model.shape.hidden_size,
       "said": said,
     }
 

@@ -10,15 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tooldev_jax.config import EvaluateConfig
+from tooldev_jax.data.inputs import Notice
 from tooldev_jax.evaluate import bfcl, labels, metrics, tool_making
 from tooldev_jax.evaluate.metrics import Judgement
 from tooldev_jax.evaluate.outputs import RecordedOutputs, TextGenerator
-from tooldev_jax.evaluate.summary import (
-  Notice,
-  RoundSummary,
-  ShownSample,
-  StageSummary,
-)
+from tooldev_jax.evaluate.summary import RoundSummary, ShownSample, StageSummary
 from tooldev_jax.evaluate.wording import spaced
 from tooldev_jax.toolcall.formats import get_format
 from tooldev_jax.toolcall.vocabulary import Example

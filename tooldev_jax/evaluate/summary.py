@@ -9,6 +9,8 @@ import dataclasses
 from collections.abc import Mapping
 
 from tooldev_jax import io, records
+from tooldev_jax.clock import Clock
+from tooldev_jax.data.inputs import Notice
 from tooldev_jax.evaluate.bfcl import BfclScores
 from tooldev_jax.evaluate.intervals import Comparison
 from tooldev_jax.evaluate.labels import LabelScores
@@ -117,40 +119,6 @@ class ShownSample:
   tools: tuple[str, ...]
   gold: str
   output: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Notice:
-  """Something that was left out, cut or changed, said plainly.
-
-  Attributes:
-    what: e.g. "examples left out of decompose".
-    count: how many.
-    of: out of how many; 0 if that has no meaning.
-    why: the reason, in words.
-  """
-
-  what: str
-  count: int
-  of: int
-  why: str
-
-
-@dataclasses.dataclass(frozen=True)
-class Clock:
-  """All that depends on when and where the run took place.
-
-  Attributes:
-    machine: processors and devices, in words.
-    started: local time as text.
-    finished: local time as text.
-    seconds: wall time of each stage, in order.
-  """
-
-  machine: str = ""
-  started: str = ""
-  finished: str = ""
-  seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

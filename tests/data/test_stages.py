@@ -9,11 +9,12 @@ from ml_collections import ConfigDict
 
 from launch import show
 from tests import pipeline_run
-from tooldev_jax import inputs, io, records, stage_data
-from tooldev_jax.data import encoding, tokenizer
+from tooldev_jax import io, pipeline, records, states
+from tooldev_jax.data import encoding, stages, tokenizer
 from tooldev_jax.errors import UserError
-from tooldev_jax.evaluate.state import Development
+from tooldev_jax.evaluate import state as evaluate
 from tooldev_jax.evolve import round as evolved
+from tooldev_jax.model import Model
 
 
 @pytest.fixture(scope="module")
@@ -21,12 +22,22 @@ def workdir(tmp_path_factory):
   return epath.Path(tmp_path_factory.mktemp("run"))
 
 
-def _data(workdir, **changes):
-  config = pipeline_run.small_config(**changes)
-  chat = tokenizer.load(config.base.path)
-  encoder = encoding.Encoder(chat, config.view.call_format, config.encode)
-  read = inputs.read_inputs(config, workdir)
-  return stage_data.StageData(config, workdir, read, encoder)
+class _Data:
+  """What each stage of a run with these changes learns."""
+
+  def __init__(self, workdir, **changes):
+    self.config = pipeline_run.small_config(**changes)
+    self.workdir = workdir
+    chat = tokenizer.load(self.config.base.path)
+    self.encoder = encoding.Encoder(
+      chat, self.config.view.call_format, self.config.encode
+    )
+    self.inputs, _ = pipeline.read_inputs(self.config, workdir)
+
+  def sequences(self, name):
+    return pipeline.stage_sequences(
+      self.config, self.workdir, self.inputs, self.encoder, name
+    )
 
 
 def _make_round(workdir, read):
@@ -44,9 +55,9 @@ def _same(one, other):
 
 
 def test_each_stage_has_its_views(workdir):
-  data = _data(workdir)
+  data = _Data(workdir)
   kinds = {
-    name: {stream.kind for stream in data.streams(name).encoded}
+    name: {sequence.kind for sequence in data.sequences(name).encoded}
     for name in ("adapt", "decompose")
   }
   assert kinds == {
@@ -59,65 +70,66 @@ def test_each_stage_has_its_views(workdir):
 @pytest.mark.parametrize("replay", [0.0, 0.5, 1.0])
 def test_a_round_adds_a_share_of_stage_2(workdir, generation, replay):
   changes = {"evolve.replay": replay, "evolve.train_generation": generation}
-  data = _data(workdir, **changes)
-  _make_round(workdir, data._inputs)
-  found = data.streams("round_1").encoded
+  data = _Data(workdir, **changes)
+  _make_round(workdir, data.inputs)
+  found = data.sequences("round_1").encoded
   fresh = [s for s in found if s.example_id.startswith("kept-")]
-  kinds = {stream.kind for stream in fresh}
+  kinds = {sequence.kind for sequence in fresh}
   assert ("generation" in kinds) is generation
   old = [s for s in found if not s.example_id.startswith("kept-")]
-  whole = data.streams("decompose").encoded
+  whole = data.sequences("decompose").encoded
   assert len(old) <= len(whole)
   assert (len(old) == 0, len(old) == len(whole)) == (replay == 0, replay == 1)
 
 
 def test_what_there_is_not_is_refused(workdir):
-  data = _data(workdir)
+  data = _Data(workdir)
   for name in ("evolve", "round_x", "round"):
     with pytest.raises(UserError, match="allowed: adapt, decompose"):
-      data.streams(name)
+      data.sequences(name)
   with pytest.raises(UserError, match="the round is not made"):
-    data.streams("round_7")
+    data.sequences("round_7")
 
 
 def test_a_stage_without_data_is_refused_before_the_first_is_trained(
-  workdir, tmp_path
+  workdir, tmp_path, monkeypatch
 ):
   # The embedded documents fit into 100 tokens, or into none; queries do not.
   short = {"encode.max_length": 40, "sampler.prompt_buckets": [40]}
-  data = _data(workdir, **short)
+  data = _Data(workdir, **short)
   for name in ("adapt", "decompose"):
     with pytest.raises(UserError, match=r"nothing to learn.* × longer than"):
-      data.streams(name)
-  data = _data(workdir)
-  none = dataclasses.replace(data._inputs, examples=())
-  data._inputs = none
+      data.sequences(name)
+  empty = dataclasses.replace(_Data(workdir).inputs, examples=())
+  monkeypatch.setattr(
+    pipeline, "read_inputs", lambda *_: (empty, evaluate.Official())
+  )
   with pytest.raises(UserError, match="decompose: nothing to learn"):
-    data.streams("adapt")
+    pipeline_run.run(pipeline_run.small_config(), tmp_path, ["adapt"])
 
 
-def test_a_stream_that_fits_no_row_is_counted(workdir):
-  every = _data(workdir).streams("decompose")
-  longest = max(stream.num_trained for stream in every.encoded)
+def test_a_sequence_that_fits_no_row_is_counted(workdir):
+  every = _Data(workdir).sequences("decompose")
+  longest = max(sequence.num_trained for sequence in every.encoded)
   most = {"decompose.max_targets": longest - 1}
-  found = _data(workdir, **most).streams("decompose")
+  found = _Data(workdir, **most).sequences("decompose")
   left = len(every.encoded) - len(found.encoded)
-  assert found.dropped == {stage_data.TOO_MANY_TARGETS: left}
+  assert found.dropped == {stages.TOO_MANY_TARGETS: left}
   assert left > 0
   exact = {"decompose.max_targets": longest}
-  assert not _data(workdir, **exact).streams("decompose").dropped
+  assert not _Data(workdir, **exact).sequences("decompose").dropped
 
 
 @pytest.mark.parametrize("stage", ["adapt", "decompose", "round_1"])
 def test_the_viewer_shows_what_the_stage_trains_on(workdir, stage):
   config = pipeline_run.small_config()
-  data = _data(workdir)
-  _make_round(workdir, data._inputs)
+  data = _Data(workdir)
+  _make_round(workdir, data.inputs)
   shown, chat = show.of_stage(config, workdir, stage)
-  _same(shown._streams, data.streams(stage).encoded)
-  trained = stage_data.plan(
-    data.streams(stage),
-    stage_data.settings_of(config, stage),
+  _same(shown._streams, data.sequences(stage).encoded)
+  trained = stages.plan(
+    data.sequences(stage),
+    stages.settings_of(config, stage),
     config,
     chat.pad_id,
     row_multiple=4,
@@ -127,13 +139,16 @@ def test_the_viewer_shows_what_the_stage_trains_on(workdir, stage):
 
 
 def test_a_round_with_nothing_to_learn_ends_as_it_began(tmp_path, monkeypatch):
-  config = pipeline_run.small_config(**{"round.max_targets": 2})
-  run = pipeline_run.start(config, epath.Path(tmp_path))
-  _make_round(run.workdir, run.inputs)
-  scores = Development(0.25, None)
-  monkeypatch.setattr(run, "_standing", lambda adapter: scores)
-  monkeypatch.setattr(run.student, "learn", None)  # Nothing is trained.
-  state = run._round(1)
+  config = pipeline_run.small_config(
+    **{"round.max_targets": 2, "adapt.epochs": 0, "decompose.epochs": 0}
+  )
+  data = _Data(epath.Path(tmp_path), **{"round.max_targets": 2})
+  _make_round(data.workdir, data.inputs)
+  scores = evaluate.Development(0.25, None)
+  monkeypatch.setattr(evaluate, "score_development", lambda *_: scores)
+  monkeypatch.setattr(Model, "train", None)  # Nothing is trained.
+  pipeline_run.run(config, tmp_path, ["adapt", "decompose", "evolve"])
+  (state,) = states.read_states(config, data.workdir)
   assert (state.adapter_from, state.accepted, state.exact) == (
     "base",
     False,
@@ -156,21 +171,21 @@ def test_the_viewer_takes_the_config_of_a_run(tmp_path):
 
 
 def test_a_round_that_was_not_written_to_its_end_is_not_made(workdir):
-  data = _data(workdir)
-  _make_round(workdir, data._inputs)
+  data = _Data(workdir)
+  _make_round(workdir, data.inputs)
   (workdir / "round_1" / "counts.json").unlink()
   with pytest.raises(UserError, match="the round is not made"):
-    data.streams("round_1")
+    data.sequences("round_1")
 
 
 @pytest.mark.parametrize("replay", [0.0, 1.0])
-def test_a_round_none_of_whose_examples_fit_has_no_streams(workdir, replay):
+def test_a_round_none_of_whose_examples_fit_has_no_sequences(workdir, replay):
   short = {"round.max_targets": 2, "evolve.replay": replay}
-  data = _data(workdir, **short)
-  _make_round(workdir, data._inputs)
-  found = data.streams("round_1")
+  data = _Data(workdir, **short)
+  _make_round(workdir, data.inputs)
+  found = data.sequences("round_1")
   assert found.encoded == ()
-  assert found.dropped.keys() == {stage_data.TOO_MANY_TARGETS}
+  assert found.dropped.keys() == {stages.TOO_MANY_TARGETS}
   with pytest.raises(UserError, match="round_1: nothing to learn from: "):
     config = pipeline_run.small_config(**short)
     show.of_stage(config, workdir, "round_1")

@@ -15,16 +15,31 @@ from tooldev_jax.config import TOOL_NAME, RunConfig, SourceConfig
 from tooldev_jax.data.decontaminate import Decontaminated, decontaminate_all
 from tooldev_jax.data.sources import read_examples
 from tooldev_jax.errors import UserError
-from tooldev_jax.evaluate.summary import Notice
 from tooldev_jax.toolcall.formats import RenderError, get_format
 from tooldev_jax.toolcall.vocabulary import Example
-from tooldev_jax.toy.records import write_world
 
 TRAINING = ("documents", "examples", "queries")
 EVALUATION = ("development", "test")
 DECONTAMINATION_FILE = "decontamination.json"
 
 _Found = Mapping[str, tuple[Example, ...]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Notice:
+  """Something that was left out, cut or changed, said plainly.
+
+  Attributes:
+    what: e.g. "examples left out of decompose".
+    count: how many.
+    of: out of how many; 0 if that has no meaning.
+    why: the reason, in words.
+  """
+
+  what: str
+  count: int
+  of: int
+  why: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,9 +69,9 @@ class Inputs:
 
 
 def read_inputs(
-  config: RunConfig, workdir: epath.Path, official: Sequence[Example] = ()
+  config: RunConfig, workdir: epath.Path, bfcl: Sequence[Example] = ()
 ) -> Inputs:
-  """Writes the toy world if the config has one, and reads all inputs.
+  """Reads all inputs.
 
   What training data shares with the evaluation sets is written to
   `decontamination.json`.
@@ -64,15 +79,13 @@ def read_inputs(
   Args:
     config: of the run.
     workdir: the run's folder.
-    official: BFCL's cases, an evaluation set beside the config's.
+    bfcl: the benchmark's cases, an evaluation set beside the config's.
 
   Raises:
     UserError: a file is missing, is of another kind, or has too many bad
       rows; an input that a stage needs has nothing in it that the stage can
       use.
   """
-  if config.toy.examples and not (workdir / "data" / "test.jsonl").exists():
-    write_world(config.toy, workdir / "data")
   _check_gold(config, workdir)
   notices: list[Notice] = []
   read = {
@@ -83,7 +96,10 @@ def read_inputs(
     dataclasses.replace(example, tools=(), calls=(), answer="")
     for example in read["queries"]
   )
-  read |= _decontaminated(config, read, official, workdir, notices)
+  evaluation = {role: read[role] for role in EVALUATION}
+  if bfcl:
+    evaluation["bfcl"] = tuple(bfcl)
+  read |= _decontaminated(config, read, evaluation, workdir, notices)
   _check(config, read)
   return Inputs(**read, notices=tuple(notices))
 
@@ -183,14 +199,11 @@ def _lacks(role: str, call_format: str) -> Sequence[_Lack]:
 def _decontaminated(
   config: RunConfig,
   read: _Found,
-  official: Sequence[Example],
+  sets: _Found,
   workdir: epath.Path,
   notices: list[Notice],
 ) -> _Found:
   """Training data without what evaluation asks; the report is written."""
-  sets = {role: read[role] for role in EVALUATION}
-  if official:
-    sets["bfcl"] = tuple(official)
   evaluation = [
     dataclasses.replace(example, id=f"{name}: {example.id}")
     for name, examples in sets.items()

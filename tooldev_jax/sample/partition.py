@@ -1,12 +1,12 @@
-"""Where the base lies while it is sampled from.
+"""How the base is sharded while it is sampled from.
 
-Training splits each layer over chips and gathers it when it is used. A step of
-decoding would so move all weights to every chip for one token a lane, so
-sampling has a copy of its own. It is whole but for the tensor axis, which
-splits it over as few chips as let it fit beside the weights in training and
-the sampler's caches; prompts are split over the rest. An adapter is applied
-unmerged: it is what users will load, bit for bit, and one copy of the base
-serves all of them.
+Training shards each layer over chips and gathers it when it is used. Decoding
+that way would move all weights to every chip for each token, so sampling has a
+copy of its own. It is replicated but for the tensor axis, which splits it over
+as few chips as let it fit beside the weights in training and the sampler's
+caches; prompts are split over the other chips. An adapter is applied unmerged:
+it is what users will load, bit for bit, and one copy of the base serves all
+adapters.
 """
 
 from collections.abc import Sequence
@@ -46,14 +46,14 @@ def sampling_partition(
   Args:
     config: of the run.
     model: the base's shape.
-    trained: where the weights lie for training.
+    trained: how the weights are sharded for training.
     devices: those of this process.
     memory: bytes of each; None where it is not known, as on a CPU, and taken
       to be enough.
 
   Returns:
-    A mesh of the devices with the training's tensor axis or a longer one, and
-    SAMPLE_RULES; where no whole copy fits the training's axis and its rules.
+    A mesh of the devices with training's tensor axis or a longer one, and
+    SAMPLE_RULES. Where no copy fits: training's tensor axis and its rules.
   """
   tensor = trained.mesh.shape["tensor"]
   split = (model.num_kv_heads, model.intermediate_size, model.vocab_size)
@@ -70,14 +70,14 @@ def sampling_partition(
 
 
 def shares_weights(trained: Partition, partition: Partition) -> bool:
-  """Whether weights lie there as for training, so that no copy is made."""
+  """Whether both shard the weights alike, so that no copy is made."""
   return partition.mesh == trained.mesh and (
     partition.rules == trained.rules or trained.ways("embed") == 1
   )
 
 
 def _mesh(trained: Partition, devices: Sequence[jax.Device], ways: int) -> Mesh:
-  """A mesh of these devices; the training's where it is the same."""
+  """A mesh of these devices; training's own where it is the same."""
   mesh = trained.mesh
   if mesh.size == len(devices) and mesh.shape["tensor"] == ways:
     return mesh
@@ -85,16 +85,18 @@ def _mesh(trained: Partition, devices: Sequence[jax.Device], ways: int) -> Mesh:
 
 
 class SamplingPlan:
-  """The largest thing that is sampled, votes on the longest prompts, unmade.
+  """The largest job of a run: all samples of a vote on the longest prompts.
+
+  Nothing is allocated; `launch.fit` compiles it.
 
   Args:
     config: of the run.
     model: the base's shape.
-    trained: where the weights lie for training.
-    partition: where they lie for sampling.
+    trained: how the weights are sharded for training.
+    partition: how they are sharded for sampling.
 
   Attributes:
-    programs, shape, variables: what `Programs.lower` wants of it.
+    programs, shape, variables: as `Programs.lower` takes them.
     kept: (kind, tree of ShapeDtypeStruct) of all that stays on the chips.
   """
 
@@ -132,5 +134,5 @@ class SamplingPlan:
 
   @property
   def bytes(self) -> float:
-    """Of one chip, for all that is kept."""
+    """Bytes of one chip for all that is kept."""
     return sum(bytes_per_chip(tree) for _, tree in self.kept)

@@ -8,10 +8,11 @@ from etils import epath
 
 from configs import default
 from tooldev_jax import config as configs
-from tooldev_jax import inputs, io
+from tooldev_jax import io
+from tooldev_jax.data import inputs
 from tooldev_jax.data.sources import records
 from tooldev_jax.errors import UserError
-from tooldev_jax.evaluate.state import read_official
+from tooldev_jax.evaluate import state as evaluate
 from tooldev_jax.toolcall.vocabulary import Call, Example, Message, Tool
 
 _TOOL = Tool("find_flights", "Finds.", {"type": "object", "properties": {}})
@@ -56,7 +57,7 @@ def run(tmp_path):
       {key.replace("__", "."): value for key, value in changes.items()}
     )
     config = configs.from_config_dict(configs.RunConfig, fields)
-    official = read_official(config.evaluate, config.seed)
+    official = evaluate.read_official(config.evaluate, config.seed)
     return inputs.read_inputs(
       config, epath.Path(tmp_path / "run"), official.examples
     )

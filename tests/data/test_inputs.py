@@ -254,3 +254,15 @@ def test_gold_answers_must_be_there_but_are_not_opened(run, tmp_path):
     run(data__queries_gold__path=str(gold))
   gold.write_text("not JSON at all")
   run(data__queries_gold__path=str(gold))
+
+
+def test_details_that_tools_lack_are_told(run, tmp_path):
+  path = tmp_path / "api.json"
+  schema = {"type": "object", "properties": {"a": {"maxLength": "long"}}}
+  path.write_text(json.dumps([{"name": "f", "parameters": schema}]))
+  found = run(
+    data__documents__kind="documents", data__documents__path=str(path)
+  )
+  (notice,) = [one for one in found.notices if "whole" in one.what]
+  assert (notice.count, notice.of) == (1, 1)
+  assert "api.json#/0: 'f': /properties/a/maxLength is 'long'" in notice.why

@@ -3,7 +3,7 @@ import pytest
 from tests.toolcall import fuzz_documents
 from tests.toolcall.refusals import refused
 from tooldev_jax.errors import UserError
-from tooldev_jax.toolcall.importers import IMPORTERS, import_tools
+from tooldev_jax.toolcall.importers import import_tools
 from tooldev_jax.toolcall.vocabulary import Tool
 
 SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
@@ -19,28 +19,26 @@ SEAL = {
 
 
 @pytest.mark.parametrize(
-  ("kind", "document"),
+  "document",
   [
-    ("mcp", {"tools": [MCP_TOOL]}),
-    ("mcp", {"jsonrpc": "2.0", "id": 1, "result": {"tools": [MCP_TOOL]}}),
-    ("mcp", {"server": "s", "tools": [MCP_TOOL]}),
-    ("mcp", [MCP_TOOL]),
-    ("mcp", [{"name": "s", "tools": [MCP_TOOL]}]),
-    ("mcp", [{"id": 1, "result": {"tools": [MCP_TOOL]}}, {"tools": []}]),
-    ("mcp", [{"name": "f", "description": "Does f.", "input_schema": SCHEMA}]),
-    ("openai", [{"type": "function", "function": FUNCTION}]),
-    ("openai", {"tools": [{"type": "function", "function": FUNCTION}]}),
-    ("openai", {"functions": [FUNCTION]}),
-    ("openai", FUNCTION),
+    {"tools": [MCP_TOOL]},
+    {"jsonrpc": "2.0", "id": 1, "result": {"tools": [MCP_TOOL]}},
+    {"server": "s", "tools": [MCP_TOOL]},
+    [MCP_TOOL],
+    [{"name": "s", "tools": [MCP_TOOL]}],
+    [{"id": 1, "result": {"tools": [MCP_TOOL]}}, {"tools": []}],
+    [{"type": "function", "function": FUNCTION}],
+    {"tools": [{"type": "function", "function": FUNCTION}]},
+    {"functions": [FUNCTION]},
+    FUNCTION,
   ],
 )
 @pytest.mark.parametrize("name", ["one.json", "rows.jsonl", "rows.jsonl.gz"])
-def test_lists_of_tools(write, kind, document, name):
-  path = write(name, document)
-  for asked in ("auto", kind):
-    imported = import_tools(path, asked)
-    assert imported.tools == (F,)
-    assert imported.refused == ()
+def test_lists_of_tools(write, document, name):
+  imported = import_tools(write(name, document))
+  assert imported.tools == (F,)
+  assert imported.refused == ()
+  assert imported.left_out == ()
 
 
 def test_what_is_refused_names_its_place(write):
@@ -55,7 +53,7 @@ def test_what_is_refused_names_its_place(write):
     {"tools": [MCP_TOOL | {"name": "g\n"}]},
     {"tools": "none"},
   )
-  imported = import_tools(path, "auto")
+  imported = import_tools(path)
   assert imported.tools == (F, F)  # of two documents
   assert refused(imported) == [
     ("servers.jsonl:1#/tools/1", "duplicate_name"),
@@ -70,10 +68,9 @@ def test_what_is_refused_names_its_place(write):
   ]
 
 
-def test_a_kind_that_a_document_is_not(write):
+def test_openapi_without_paths_is_refused(write):
   path = write("x.json", {"openapi": "3.0.0"})
   assert refused(import_tools(path)) == [("x.json#", "bad_record")]
-  assert refused(import_tools(path, "mcp")) == [("x.json#", "bad_record")]
 
 
 def test_a_part_that_is_no_tool_is_refused_alone(write):
@@ -83,7 +80,6 @@ def test_a_part_that_is_no_tool_is_refused_alone(write):
   assert refused(imported) == [
     ("x.json#/0", "bad_record"),
     ("x.json#/1", "bad_record"),
-    ("x.json#/3", "bad_record"),
   ]
   servers = [{"tools": [MCP_TOOL, 3]}, {"error": {"code": 1}}]
   imported = import_tools(write("y.json", servers))
@@ -99,17 +95,11 @@ def test_what_only_has_a_name_is_no_tool(write):
   assert refused(import_tools(write("package.json", package))) == [
     ("package.json#", "unknown_kind")
   ]
-  # A kind that was asked for does not lose the parameters either.
-  assert refused(import_tools(write("x.json", MCP_TOOL), "openai")) == [
-    ("x.json#", "bad_record")
-  ]
 
 
 def test_errors_of_the_user(tmp_path, write):
   with pytest.raises(UserError, match=r"absent\.json"):
     import_tools(tmp_path / "absent.json")
-  with pytest.raises(UserError, match="auto, openapi, seal_tools, mcp, openai"):
-    import_tools(write("x.json", []), "soap")
   path = tmp_path / "x.json.gz"
   path.write_bytes(b"not gzip")
   with pytest.raises(UserError, match=r"x\.json\.gz"):
@@ -127,7 +117,7 @@ def test_seal_tools(write):
     "responses": {"r": {"type": "str"}},
   }
   odd = SEAL | {"parameters": {"a": {"type": "tensor"}}}
-  imported = import_tools(write("seal.jsonl", record, odd, SEAL))
+  imported = import_tools(write("seal.jsonl", record, odd))
   assert imported.tools[0].parameters == {
     "type": "object",
     "properties": {
@@ -137,9 +127,11 @@ def test_seal_tools(write):
     },
     "required": ["a"],
   }
-  assert len(imported.tools) == 2
-  assert refused(imported) == [("seal.jsonl:2#", "bad_record")]
-  assert "tensor" in imported.refused[0].detail
+  assert imported.tools[1].parameters["properties"] == {"a": {}}
+  assert refused(imported) == []
+  (told,) = imported.left_out
+  assert told.where == "seal.jsonl:2#"
+  assert "parameters/a/type is 'tensor'" in told.detail
 
 
 def test_yaml_that_is_none_names_its_place(write):
@@ -186,8 +178,3 @@ def test_a_folder_stands_for_the_documents_in_it(write, tmp_path):
   imported = import_tools(tmp_path)
   assert [tool.name for tool in imported.tools] == ["f", "g"]
   assert refused(imported) == [("c.json", "not_text")]
-
-
-def test_a_new_kind_is_one_line_of_the_table():
-  assert list(IMPORTERS) == ["openapi", "seal_tools", "mcp", "openai"]
-  assert all(kind == one.kind for kind, one in IMPORTERS.items())

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(
 
 # file: (tools, refused by reason)
 EXPECTED = {
-  "mcp_servers.jsonl.gz": (5232, {"bad_schema": 6, "duplicate_name": 3}),
+  "mcp_servers.jsonl.gz": (5232, {"bad_record": 6, "duplicate_name": 3}),
   "seal_tools.jsonl.gz": (4076, {}),
   "openapi/slack_web_openapi_v2.json.gz": (174, {}),
   "openapi/twilio_content_v2.json": (2, {}),

@@ -28,8 +28,7 @@ TASTE = {
 }
 UNSOUND = {
   "no object": {"type": "string"},
-  "no schema": _object(a={"type": "string", "minLength": "two"}),
-  "unknown type": _object(a={"type": "tensor"}),
+  "no schema": _object(a=3),
   "reference to nothing": _object(a={"$ref": "#/$defs/a"}),
   "remote reference": _object(a={"$ref": "https://example.org/a.json"}),
 }
@@ -50,6 +49,18 @@ def test_what_cannot_be_called_is_unsound_for_both(write, schema):
   tool = Tool.from_json(_tool(schema))
   assert any(one.unsound for one in check_tools([tool]))
   assert import_tools(write("f.json", [_tool(schema)])).tools == ()
+
+
+@pytest.mark.parametrize(
+  "odd", [{"type": "string", "minLength": "two"}, {"type": "tensor"}]
+)
+def test_an_importer_leaves_out_what_would_be_unsound(write, odd):
+  tool = Tool.from_json(_tool(_object(a=odd)))
+  assert any(one.unsound for one in check_tools([tool]))
+  imported = import_tools(write("f.json", [_tool(_object(a=odd))]))
+  assert not any(one.unsound for one in check_tools(imported.tools))
+  (told,) = imported.left_out
+  assert "/properties/a/" in told.detail
 
 
 def test_two_made_tools_of_one_name_are_unsound():

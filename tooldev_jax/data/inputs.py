@@ -134,6 +134,10 @@ def _read(
   rows = len(found.examples) + len(found.rejected)
   for reason, count in found.reasons.items():
     notices.append(Notice(f"{role}: rows not read", count, rows, reason))
+  if lacking := found.left_out:
+    places = len({row.detail.partition(": ")[0] for row in lacking})
+    detail = f"such as {lacking[0].detail}"
+    notices.append(Notice(f"{role}: rows not read whole", places, rows, detail))
   usable = found.examples
   for reason, lacks in _lacks(role, config.view.call_format):
     kept = tuple(example for example in usable if not lacks(example))

@@ -1,7 +1,7 @@
-"""Tool documents (MCP, OpenAPI, OpenAI lists, Seal-Tools) as examples.
+"""Tool documents (OpenAPI, MCP, lists of many dialects) as examples.
 
 Each definition is one example without a query: it has an adaption view and no
-other. Reading them is the work of `tools.importers`.
+other. Reading them is the work of `toolcall.importers`.
 """
 
 import re
@@ -15,7 +15,10 @@ _LINE = re.compile(r":(\d+)\Z")
 
 
 def read(path: epath.Path) -> rows.Read:
-  """Reads all tools of a document; what it refuses is a bad row."""
+  """Reads all tools of a document, or a folder of them.
+
+  What is refused is a bad row; what a tool lacks of its document is told.
+  """
   found = importers.import_tools(path)
   examples = tuple(
     vocabulary.Example(
@@ -26,16 +29,20 @@ def read(path: epath.Path) -> rows.Read:
     )
     for i, tool in enumerate(found.tools)
   )
-  rejected = tuple(
-    rows.BadRow(
-      path=str(path),
-      line=_line(refusal.where),
-      reason=str(refusal.reason),
-      detail=f"{refusal.where}: {refusal.detail}",
-    )
-    for refusal in found.refused
+  return rows.Read(
+    examples,
+    rejected=tuple(_row(path, one) for one in found.refused),
+    left_out=tuple(_row(path, one) for one in found.left_out),
   )
-  return rows.Read(examples, rejected)
+
+
+def _row(path: epath.Path, refusal: importers.Refusal) -> rows.BadRow:
+  return rows.BadRow(
+    path=str(path),
+    line=_line(refusal.where),
+    reason=str(refusal.reason),
+    detail=f"{refusal.where}: {refusal.detail}",
+  )
 
 
 def _line(where: str) -> int:

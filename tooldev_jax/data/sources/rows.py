@@ -66,10 +66,12 @@ class Read:
   Attributes:
     examples: in the file's order.
     rejected: its bad rows, in order.
+    left_out: details that good rows lack, since they could not be read.
   """
 
   examples: tuple[vocabulary.Example, ...]
   rejected: tuple[BadRow, ...] = ()
+  left_out: tuple[BadRow, ...] = ()
 
   @property
   def reasons(self) -> Mapping[str, int]:

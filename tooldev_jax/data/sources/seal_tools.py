@@ -50,7 +50,7 @@ def _tools_in(
 ) -> tuple[vocabulary.Tool, ...]:
   """The tools of a file as it is now: all splits of the calls share it."""
   del mtime, length  # They tell one state of the file from another.
-  return importers.import_tools(path, "seal_tools").tools
+  return importers.import_tools(path).tools
 
 
 def _example(

@@ -1,86 +1,77 @@
 """Bring your own tools: documents in, definitions out, and what was refused.
 
-A new kind of document is one file with an `Importer` and one line in the table
-below. Nothing is dropped in silence: every place in a document that should have
-become a tool is either in `tools` or in `refused`.
+Nothing is dropped in silence. Every place in a document that should have become
+a tool is either in `tools` or in `refused`, and what a tool lacks of what its
+document says is in `left_out`.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from etils import epath
 
 from tooldev_jax.errors import UserError
 from tooldev_jax.toolcall import jsontext, textfile, yamltext
 from tooldev_jax.toolcall.checks import check_tool
+from tooldev_jax.toolcall.importers import functions, openapi
 from tooldev_jax.toolcall.importers.base import (
   Entry,
   Imported,
-  Importer,
   Refusal,
   RefusalReason,
   Refused,
+  refused_entry,
 )
-from tooldev_jax.toolcall.importers.mcp import MCP
-from tooldev_jax.toolcall.importers.openai import OPENAI
-from tooldev_jax.toolcall.importers.openapi import OPENAPI
-from tooldev_jax.toolcall.importers.seal_tools import SEAL_TOOLS
 from tooldev_jax.toolcall.jsontext import Json
 from tooldev_jax.toolcall.vocabulary import RecordError, Tool
 
-__all__ = [
-  "IMPORTERS",
-  "Imported",
-  "Importer",
-  "Refusal",
-  "RefusalReason",
-  "import_tools",
-]
-
-# In the order in which "auto" asks them: the loosest comes last.
-IMPORTERS: Mapping[str, Importer] = {
-  importer.kind: importer for importer in (OPENAPI, SEAL_TOOLS, MCP, OPENAI)
-}
+__all__ = ["Imported", "Refusal", "RefusalReason", "import_tools"]
 
 _KNOWN = re.compile(r"\.(?:jsonl?|ya?ml)(?:\.gz)?\Z")
 
 
-def import_tools(path: epath.PathLike, kind: str = "auto") -> Imported:
+def import_tools(path: epath.PathLike) -> Imported:
   """Reads all tools of a file.
+
+  What kind a document is follows from what it holds: OpenAPI and Swagger
+  (`openapi`), else a list of tools in one of many dialects (`functions`).
 
   Args:
     path: a JSON document, JSON lines with a document each (`.jsonl`), or YAML
       (`.yaml`, `.yml`); `.gz` is unpacked. A folder stands for all of these
       that are in it.
-    kind: a key of `IMPORTERS`, or "auto" to go by what each document holds.
 
   Returns:
-    The tools, and all that was refused, with its place and reason. Two tools
-    of one name are refused within a document, not across documents.
+    The tools, what was refused, and what was left out of tools, each with its
+    place and reason. Two tools of one name are refused within a document, not
+    across documents.
 
   Raises:
-    UserError: there is no such file or kind, or the file is no text; one in a
-      folder is refused instead.
+    UserError: there is no such file, or it is no text; one in a folder is
+      refused instead.
   """
-  if kind != "auto" and kind not in IMPORTERS:
-    allowed = ", ".join(("auto", *IMPORTERS))
-    raise UserError(f"kind of tools {kind!r} is not known; allowed: {allowed}")
   tools: list[Tool] = []
   refused: list[Refusal] = []
+  left_out: list[Refusal] = []
   for where, document in _documents(epath.Path(path)):
     if isinstance(document, Refused):
       refused.append(Refusal(where, document.reason, document.detail))
       continue
     names: set[str] = set()
-    for entry in _entries(document, kind):
+    for entry in _entries(document):
       place = f"{where}#{entry.where}"
-      made = _build(entry, place, names)
+      details: list[str] = []
+      made = _build(entry, place, names, details)
       if isinstance(made, Tool):
         tools.append(made)
         names.add(made.name)
+        left_out += [
+          Refusal(place, RefusalReason.LEFT_OUT, f"{made.name!r}: {detail}")
+          for detail in details
+        ]
       else:
         refused.append(made)
-  return Imported(tuple(tools), tuple(refused))
+  return Imported(tuple(tools), tuple(refused), tuple(left_out))
 
 
 def _documents(path: epath.Path) -> Iterator[tuple[str, Json | Refused]]:
@@ -123,29 +114,24 @@ def _load_yaml(name: str, text: str) -> Iterator[tuple[str, Json | Refused]]:
     yield (f"{name}:{line}" if len(documents) > 1 else name), document
 
 
-def _entries(document: Json, kind: str) -> Iterator[Entry]:
+def _entries(document: Json) -> Iterator[Entry]:
   """The entries of a document; one that is refused if it has none at all."""
-  importer = IMPORTERS.get(kind) or next(
-    (known for known in IMPORTERS.values() if known.matches(document)), None
-  )
+  kind = openapi if openapi.matches(document) else functions
   try:
-    if importer is None:
-      detail = f"none of: {', '.join(IMPORTERS)}"
-      raise Refused(RefusalReason.UNKNOWN_KIND, detail)
-    yield from importer.entries(document)
+    yield from kind.entries(document)
   except Refused as error:
-    refusal = error
-
-    def refuse() -> Tool:
-      raise refusal
-
-    yield Entry("", refuse)
+    yield refused_entry("", error)
 
 
-def _build(entry: Entry, place: str, names: set[str]) -> Tool | Refusal:
-  """The tool of an entry, if it is sound and its name is new."""
+def _build(
+  entry: Entry, place: str, names: set[str], details: list[str]
+) -> Tool | Refusal:
+  """The tool of an entry, if it is sound and its name is new.
+
+  `details` gets what is left out of it.
+  """
   try:
-    tool = entry.build()
+    tool = entry.build(details.append)
   except Refused as error:
     return Refusal(place, error.reason, error.detail)
   except RecordError as error:

@@ -2,15 +2,14 @@
 
 import dataclasses
 import enum
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NoReturn
 
-from tooldev_jax.toolcall.jsontext import Json
 from tooldev_jax.toolcall.vocabulary import Tool
 
 
 class RefusalReason(enum.StrEnum):
-  """Why something in a document did not become a tool.
+  """Why something in a document did not become a tool, or not all of it.
 
   A definition that was read but is unsound is refused with the
   `findings.Reason` of what is wrong with it.
@@ -21,14 +20,16 @@ class RefusalReason(enum.StrEnum):
   NOT_YAML = "not_yaml"
   UNKNOWN_KIND = "unknown_kind"  # no importer knows such a document
   BAD_RECORD = "bad_record"  # a field is missing, or of the wrong type
+  UNKNOWN_PARAMETERS = "unknown_parameters"  # written in a way not known here
   BAD_REFERENCE = "bad_reference"
   TOO_LARGE = "too_large"
   DUPLICATE_NAME = "duplicate_name"  # within one document
+  LEFT_OUT = "left_out"  # a detail of a tool that was imported
 
 
 @dataclasses.dataclass(frozen=True)
 class Refusal:
-  """Something that did not become a tool.
+  """Something that did not become a tool, or a detail that is not in one.
 
   Attributes:
     where: file, line where the file has one document a line, and JSON pointer
@@ -44,10 +45,18 @@ class Refusal:
 
 @dataclasses.dataclass(frozen=True)
 class Imported:
-  """All that came out of a file, in its order."""
+  """All that came out of a file, in its order.
+
+  Attributes:
+    tools: the tools.
+    refused: what did not become a tool.
+    left_out: details that the tools lack, since they could not be read or have
+      no place in a definition.
+  """
 
   tools: tuple[Tool, ...]
   refused: tuple[Refusal, ...]
+  left_out: tuple[Refusal, ...] = ()
 
 
 class Refused(Exception):
@@ -59,9 +68,14 @@ class Refused(Exception):
     self.detail = detail
 
 
-def refuse(detail: str) -> NoReturn:
-  """Raises Refused for a field that is missing or of the wrong type."""
-  raise Refused(RefusalReason.BAD_RECORD, detail)
+def refuse(
+  detail: str, reason: RefusalReason = RefusalReason.BAD_RECORD
+) -> NoReturn:
+  """Raises Refused."""
+  raise Refused(reason, detail)
+
+
+Tell = Callable[[str], None]  # Takes a detail that is left out of a tool.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,24 +84,18 @@ class Entry:
 
   Attributes:
     where: JSON pointer into the document.
-    build: makes the tool; raises Refused or RecordError.
+    build: makes the tool, and tells what it leaves out; raises Refused or
+      RecordError.
   """
 
   where: str
-  build: Callable[[], Tool]
+  build: Callable[[Tell], Tool]
 
 
-@dataclasses.dataclass(frozen=True)
-class Importer:
-  """One kind of document.
+def refused_entry(where: str, error: Refused) -> Entry:
+  """A place that cannot become a tool."""
 
-  Attributes:
-    kind: its name.
-    matches: whether a document looks like this kind.
-    entries: the places in it that should become tools, in order; raises
-      Refused where the document as a whole is none of this kind.
-  """
+  def build(tell: Tell) -> Tool:
+    raise error
 
-  kind: str
-  matches: Callable[[Json], bool]
-  entries: Callable[[Json], Iterator[Entry]]
+  return Entry(where, build)

@@ -1,23 +1,28 @@
 """OpenAPI 3 and Swagger 2: each operation becomes a tool.
 
-- The name is the `operationId`, or method and path without one.
+- The name is the `operationId`. Without one it is made of method and path, at
+  most 64 characters, and differs from all others of the document.
 - Parameters of the path, query, header, cookie and body are merged into one
   flat object. Of two with one name the later gets its place appended,
   `id` and `id_body`.
+- A variable of the path that no parameter describes is a required string.
 - A body that is an object gives its properties. Of alternatives (`oneOf`,
   `anyOf`) it gives those of all, and requires what all require. Any other body
   is one parameter `body`. What a body requires is required even where the body
   as a whole may be left out: a flat tool cannot say "all or none".
 - Properties that are `readOnly` are not sent, so they are left out.
 - The headers Accept, Content-Type and Authorization are no parameters: the
-  standard says that they are ignored.
+  standard says that they are ignored. Nor are variables of a server's address.
 - Only references within the document are followed (`schema_inliner`).
 - Webhooks and callbacks are no tools: it is the server that calls them.
 """
 
 import dataclasses
 import functools
+import hashlib
 import re
+import unicodedata
+import urllib.parse
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -25,15 +30,19 @@ from tooldev_jax.toolcall import dialects
 from tooldev_jax.toolcall.findings import pointer
 from tooldev_jax.toolcall.importers.base import (
   Entry,
-  Importer,
   RefusalReason,
   Refused,
+  Tell,
   refuse,
+  refused_entry,
 )
 from tooldev_jax.toolcall.importers.schema_inliner import SchemaInliner
+from tooldev_jax.toolcall.importers.schema_reader import as_text, shown
 from tooldev_jax.toolcall.jsontext import Json
 from tooldev_jax.toolcall.schemas import Schema
 from tooldev_jax.toolcall.vocabulary import Tool
+
+MAX_MADE_NAME = 64  # as chat APIs allow for a function
 
 _METHODS = ("get", "put", "post", "delete", "options", "head", "patch", "trace")
 _PATH_KEYS = ("$ref", "summary", "description", "servers", "parameters")
@@ -47,6 +56,20 @@ _IGNORED_HEADERS = frozenset(("accept", "content-type", "authorization"))
 _OWN_KEYS = frozenset(
   ("name", "in", "required", "description", "schema", "collectionFormat")
 )
+# Keywords of a body that hold for a flat object as well, and those that are
+# read from it or say nothing about a call.
+_HELD = frozenset(
+  ("additionalProperties", "allOf", "not", "if", "then", "else",
+   "dependentRequired", "dependentSchemas")
+)  # fmt: skip
+_FLATTENED = frozenset(
+  ("type", "properties", "required", "oneOf", "anyOf", "title", "description",
+   "examples", "default", "nullable", "deprecated", "readOnly", "writeOnly")
+)  # fmt: skip
+
+
+# How RFC 6570 and others mark a variable: `{+path}`, `{id*}`, `{name=a/*}`.
+_VARIABLE = re.compile(r"\{[+#./;]?([^{}*:=?&]+)[^{}]*\}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,35 +82,86 @@ class _Parameter:
   required: bool
 
 
-def _matches(document: Json) -> bool:
+def matches(document: Json) -> bool:
+  """Whether a document is OpenAPI, or says so."""
   return isinstance(document, Mapping) and (
     "openapi" in document or "swagger" in document
   )
 
 
-def _entries(document: Json) -> Iterator[Entry]:
+def entries(document: Json) -> Iterator[Entry]:
+  """The operations of a document, in order.
+
+  Raises:
+    Refused: it has no paths.
+  """
   paths = document.get("paths") if isinstance(document, Mapping) else None
   if not isinstance(paths, Mapping):
     refuse("/paths is no object")
-  for path, item in paths.items():
-    where = pointer("paths", path)
-    try:
-      item = SchemaInliner(document).follow(item)
-    except Refused as error:
-      yield Entry(where, functools.partial(_refuse_path, error))
+  found = [
+    one
+    for path, item in paths.items()
+    for one in _operations(document, path, item)
+  ]
+  # Names that the document gives are not for others.
+  taken = {one.own_name for one in found if isinstance(one, _Operation)}
+  for one in found:
+    if isinstance(one, Entry):
+      yield one
       continue
-    for method in _METHODS:
-      if method in item:
-        operation = _Operation(document, path, item, method)
-        yield Entry(where + pointer(method), operation.build)
-    for key in item:
-      if key not in (*_METHODS, *_PATH_KEYS) and not key.startswith("x-"):
-        unknown = functools.partial(refuse, f"no method is {key!r}")
-        yield Entry(where + pointer(key), unknown)
+    name = one.own_name or _made_name(one.method, one.path, taken)
+    taken.add(name)
+    yield Entry(one.where, functools.partial(one.build, name))
 
 
-def _refuse_path(error: Refused) -> Tool:
-  raise error
+def _operations(
+  document: Mapping[str, Json], path: str, item: Json
+) -> Iterator["Entry | _Operation"]:
+  """The operations of a path, and what is wrong with it."""
+  where = pointer("paths", path)
+  if isinstance(item, Mapping):  # An operation may be empty.
+    item = {
+      key: {} if value is None and key in _METHODS else value
+      for key, value in item.items()
+    }
+  try:
+    item = SchemaInliner(document, _ignore).follow({} if item is None else item)
+  except Refused as error:
+    yield refused_entry(where, error)
+    return
+  for method in _METHODS:
+    if method in item:
+      yield _Operation(document, path, item, method)
+  for key in item:
+    if key not in (*_METHODS, *_PATH_KEYS) and not key.startswith("x-"):
+      unknown = Refused(RefusalReason.BAD_RECORD, f"no method is {key!r}")
+      yield refused_entry(where + pointer(key), unknown)
+
+
+def _ignore(detail: str) -> None:
+  """Nothing is left out of a path."""
+
+
+def _made_name(method: str, path: str, taken: set[str]) -> str:
+  """A name for an operation that has none, other than those `taken`.
+
+  It has letters and digits of any script, so that each path says something.
+  `/a/{b}` is `get_a_b`, or `get_a_by_b` where that is taken; what is too long
+  or still not distinct ends with a digest.
+  """
+  text = unicodedata.normalize("NFKC", urllib.parse.unquote(path))
+  tried = [_words(method, text), _words(method, text.replace("{", "/by/"))]
+  for name in tried:
+    if name not in taken and len(name) <= MAX_MADE_NAME:
+      return name
+  digest = hashlib.sha256(f"{method} {path}".encode(errors="replace"))
+  ending = f"_{digest.hexdigest()[:8]}"
+  return tried[0][: MAX_MADE_NAME - len(ending)].rstrip("_") + ending
+
+
+def _words(method: str, path: str) -> str:
+  words = re.findall(r"[^\W_]+", path)
+  return "_".join((method, *(words or ["root"])))
 
 
 class _Operation:
@@ -100,84 +174,102 @@ class _Operation:
     item: Mapping[str, Json],
     method: str,
   ):
+    self.path = path
+    self.method = method
+    self.where = pointer("paths", path, method)
+    self._document = document
     self._item = item
     self._operation: Any = item[method]
-    self._path = path
-    self._method = method
-    self._inliner = SchemaInliner(document)
+    self._tell: Tell = _ignore
+    self._inliner = SchemaInliner(document, _ignore)
+    # The name that the document gives it; empty if none.
+    self.own_name = (
+      self._text(self._operation, "operationId").strip()
+      if isinstance(self._operation, Mapping)
+      else ""
+    )
 
-  def build(self) -> Tool:
-    """Raises Refused or RecordError where the operation cannot be a tool."""
-    if not isinstance(self._operation, Mapping):
-      refuse("an operation must be an object")
-    found, open_schema = self._parameters()
+  def build(self, name: str, tell: Tell) -> Tool:
+    """Raises Refused where the operation cannot be a tool."""
+    self._tell = tell
+    self._inliner = SchemaInliner(self._document, tell)
+    self._operation = self._inliner.follow(self._operation)
     properties: dict[str, Json] = {}
     required: list[str] = []
-    for one in found:
-      name = one.name
-      while name in properties:
-        name = f"{name}_{one.place}"
-      properties[name] = one.schema
-      if one.required:
-        required.append(name)
     schema: dict[str, Json] = {"type": "object", "properties": properties}
+    listed, held = self._parameters()
+    renamed = False
+    for one in listed:
+      key = one.name
+      while key in properties:
+        key = f"{key}_{one.place}"
+      properties[key] = one.schema
+      renamed |= key != one.name and one.place == "body"
+      if one.required:
+        required.append(key)
+    required += held.pop("required", [])
     if required:
       schema["required"] = required
-    if open_schema is not None:
-      schema["additionalProperties"] = open_schema
+    for key, value in held.items():
+      if renamed and key != "additionalProperties":
+        tell(f"the body's {key}, since a name in it was taken")
+      else:
+        schema[key] = value
     try:
       modern = dialects.modernise(schema)
     except dialects.SchemaTooLarge as error:
-      raise Refused(RefusalReason.TOO_LARGE, str(error)) from None
-    return Tool.from_json(
-      {
-        "name": self._name(),
-        "description": self._description(),
-        "parameters": modern,
-      }
-    )
+      refuse(str(error), RefusalReason.TOO_LARGE)
+    return Tool(name, self._description(), modern)
 
-  def _name(self) -> Json:
-    if self._operation.get("operationId"):
-      return self._operation["operationId"]
-    words = re.findall(r"[A-Za-z0-9]+", self._path)
-    return "_".join((self._method, *words))
+  def _text(self, holder: Mapping[str, Json], key: str) -> str:
+    """The text at a key; empty if there is none."""
+    value = holder.get(key)
+    try:
+      return "" if value is None else as_text(value)
+    except ValueError as error:
+      self._tell(f"{key} is {shown(value)}, {error}")
+      return ""
 
   def _description(self) -> str:
     """Summary and description, one of them where they say the same."""
     texts: list[str] = []
     for key in ("summary", "description"):
-      text = str(self._operation.get(key) or "").strip()
+      text = self._text(self._operation, key).strip()
       if text and not any(text in other or other in text for other in texts):
         texts.append(text)
       elif text and len(text) > len(texts[0]):
         texts = [text]
-    return "\n".join(texts) or str(self._item.get("description") or "").strip()
+    return "\n".join(texts) or self._text(self._item, "description").strip()
 
-  def _parameters(self) -> tuple[list[_Parameter], Json]:
-    """All parameters, and what the body says of properties without a name."""
+  def _parameters(self) -> tuple[list[_Parameter], dict[str, Json]]:
+    """All parameters, and what the body says of them together."""
     listed: dict[tuple[str, str], Mapping[str, Json]] = {}
     for holder in (self._item, self._operation):
-      parameters = holder.get("parameters") or []
+      parameters = holder.get("parameters", [])
       if not isinstance(parameters, list):
-        refuse("the parameters must be a list")
+        refuse(f"the parameters are {shown(parameters)}, not a list")
       for described in parameters:
-        parameter = self._inliner.follow(described)
-        key = (str(parameter.get("name")), str(parameter.get("in")))
-        listed[key] = parameter
+        if described is not None:
+          parameter = self._inliner.follow(described)
+          key = (str(parameter.get("name")), str(parameter.get("in")))
+          listed[key] = parameter
     found: list[_Parameter] = []
-    open_schema: Json = None
+    held: dict[str, Json] = {}
     for (name, place), parameter in listed.items():
       if place == "body":
-        body = self._schema(parameter.get("schema", {}))
-        fields, open_schema = _body(body, name)
+        body = self._schema(parameter.get("schema", {}), "/body")
+        fields, held = _flatten(body, name, self._tell)
         found.extend(fields)
       elif place != "header" or name.lower() not in _IGNORED_HEADERS:
         found.append(self._parameter(name, place, parameter))
+    for name in _VARIABLE.findall(self.path):
+      if (name, "path") not in listed:
+        listed[name, "path"] = {}
+        found.append(_Parameter(name, "path", {"type": "string"}, True))
     if "requestBody" in self._operation:
-      fields, open_schema = _body(self._request_body(), "body")
+      fields, held = _flatten(self._request_body(), "body", self._tell)
       found.extend(fields)
-    return found, open_schema
+    return found, held
 
   def _parameter(
     self, name: str, place: str, parameter: Mapping[str, Json]
@@ -193,26 +285,26 @@ class _Operation:
       own = {
         key: value for key, value in parameter.items() if key not in _OWN_KEYS
       }
-    schema = self._schema(own)
-    if schema.get("type") == "file":
-      schema |= {"type": "string", "format": "binary"}
-    if parameter.get("description"):
-      schema["description"] = parameter["description"]
-    required = parameter.get("required") is True or place == "path"
-    return _Parameter(name, place, schema, required)
+    if isinstance(own, Mapping) and own.get("type") == "file":
+      own = {**own, "type": "string", "format": "binary"}
+    schema = self._schema(own, pointer(name))
+    if described := self._text(parameter, "description"):
+      schema["description"] = described
+    said = self._text(parameter, "required").lower() == "true"
+    return _Parameter(name, place, schema, said or place == "path")
 
-  def _schema(self, node: Json) -> dict[str, Json]:
+  def _schema(self, node: Json, where: str) -> dict[str, Json]:
     """A schema in place; the one that allows all says nothing."""
-    found = self._inliner.schema(node)
+    found = self._inliner.schema(node, where)
     if found is False:
-      refuse("a schema that allows nothing")
+      refuse(f"the schema {where} allows nothing")
     return {} if found is True else dict(found)
 
   def _request_body(self) -> Schema:
     body = self._inliner.follow(self._operation["requestBody"])
-    schema = self._schema(_content(body.get("content")))
-    if body.get("description"):
-      schema.setdefault("description", body["description"])
+    schema = self._schema(_content(body.get("content")), "/body")
+    if described := self._text(body, "description"):
+      schema.setdefault("description", described)
     return schema
 
 
@@ -224,17 +316,20 @@ def _content(content: Json) -> Json:
   kinds = [bare[kind] for kind in _BODY_KINDS if kind in bare]
   kinds += [kind for name, kind in bare.items() if name.endswith("+json")]
   media = content[kinds[0] if kinds else next(iter(content))]
-  return media.get("schema", {}) if isinstance(media, Mapping) else {}
+  schema = media.get("schema") if isinstance(media, Mapping) else None
+  return {} if schema is None else schema
 
 
-def _body(schema: Schema, name: str) -> tuple[list[_Parameter], Json]:
-  """The fields of a body, and its `additionalProperties` unless false."""
+def _flatten(
+  schema: Schema, name: str, tell: Tell
+) -> tuple[list[_Parameter], dict[str, Json]]:
+  """The fields of a body, and the keywords that hold for them together."""
   branches = [
     branch for key in ("oneOf", "anyOf") for branch in schema.get(key, ())
   ]
   parts = [schema, *branches] if "properties" in schema else branches
   if not parts or not all(map(_has_fields, parts)):
-    return [_Parameter(name, "body", schema, True)], None
+    return [_Parameter(name, "body", schema, True)], {}
   required = _required(schema)
   if branches:
     required |= set.intersection(*map(_required, branches))
@@ -242,17 +337,25 @@ def _body(schema: Schema, name: str) -> tuple[list[_Parameter], Json]:
   for part in parts:
     for field, own in part["properties"].items():
       described.setdefault(field, []).append(own)
+    for key, value in part.items():
+      known = key in _FLATTENED or (part is schema and key in _HELD)
+      if not known and (key, value) != ("additionalProperties", False):
+        tell(f"the body's {key}, which has no place beside other parameters")
+  held = {key: value for key, value in schema.items() if key in _HELD}
+  if held.get("additionalProperties") is False:
+    del held["additionalProperties"]  # As it is without.
+  if undescribed := sorted(required - described.keys()):
+    held["required"] = undescribed
   return [
     _Parameter(field, "body", _either(ways), field in required)
     for field, ways in described.items()
-  ], schema.get("additionalProperties") or None
+  ], held
 
 
 def _required(schema: Schema) -> set[str]:
   """Names that a schema requires; the bool of a field's own is none."""
   listed = schema.get("required")
-  names = listed if isinstance(listed, list) else []
-  return {name for name in names if isinstance(name, str)}
+  return set(listed) if isinstance(listed, list) else set()
 
 
 def _has_fields(part: Json) -> bool:
@@ -277,6 +380,3 @@ def _either(ways: list[Json]) -> Json:
     ]
     return {**different[0], "enum": unique}
   return {"anyOf": different}
-
-
-OPENAPI = Importer("openapi", _matches, _entries)

@@ -1,0 +1,298 @@
+"""Lists of tools in the dialects of chat APIs, agent libraries and tool sets.
+
+They differ in three things: where in a document the tools are, under which keys
+a tool has its name and description, and under which keys and in which form its
+parameters. Each has its table here. Keys are compared without regard to case
+style, so `inputSchema` and `input_schema` are one.
+
+Read are MCP's `tools/list`, OpenAI (chat and responses), Anthropic, Gemini,
+Bedrock, Cohere, Mistral, LangChain, LlamaIndex, CrewAI, AutoGen, smolagents,
+Semantic Kernel, transformers, ToolBench, T-Eval, API-Bank, xLAM, Gorilla,
+Seal-Tools, and our own tools. JSON Schemas are kept as their source wrote them,
+`schema_reader` aside. An entry with parameters under any other key is refused:
+a tool that lost its parameters would teach wrong calls.
+"""
+
+import functools
+from collections.abc import Iterator, Mapping
+
+from tooldev_jax.toolcall import dialects, jsontext
+from tooldev_jax.toolcall.findings import pointer
+from tooldev_jax.toolcall.importers import tables
+from tooldev_jax.toolcall.importers.base import (
+  Entry,
+  RefusalReason,
+  Refused,
+  Tell,
+  refuse,
+  refused_entry,
+)
+from tooldev_jax.toolcall.importers.schema_reader import (
+  KEYWORDS,
+  SchemaReader,
+  as_text,
+  shown,
+)
+from tooldev_jax.toolcall.importers.tables import plain_key
+from tooldev_jax.toolcall.jsontext import Json
+from tooldev_jax.toolcall.vocabulary import Tool
+
+# Keys that hold tools, as a list, an object by name, or JSON text of these.
+_CONTAINERS = frozenset(
+  ("tools", "functions", "function_declarations", "tool_config", "result",
+   "apis", "api_list", "function_schema", "actions", "plugins")
+)  # fmt: skip
+# Keys that hold one tool, beside which there is nothing to read.
+_WRAPPERS = frozenset(("function", "tool_spec"))
+_NAMES = ("name", "api_name", "function_name", "func_name", "tool_name")
+_DESCRIPTIONS = (
+  "description", "api_description", "tool_description", "functionality", "desc",
+  "summary", "docstring",
+)  # fmt: skip
+# Keys that hold parameters, first those that say most; and whether parameters
+# in them are required that say nothing about it (None: see `tables`).
+_PARAMETERS: Mapping[str, bool | None] = {
+  "parameters": None,
+  "input_schema": None,
+  "parameters_json_schema": None,
+  "args_schema": None,
+  "args_json_schema": None,
+  "tool_call_schema": None,
+  "fn_schema": None,
+  "fn_schema_str": None,
+  "input_parameters": None,
+  "required_parameters": True,
+  "required_params": True,
+  "required_args": True,
+  "optional_parameters": False,
+  "optional_params": False,
+  "optional_args": False,
+  "parameter_definitions": False,
+  "api_arguments": None,
+  "api_parameters": None,
+  "params": None,
+  "args": None,
+  "arguments": None,
+  "inputs": None,
+}
+# Words of other keys under which parameters may be; those in the second set
+# often say something else, and count where nothing else is known.
+_LIKE = frozenset(
+  ("param", "params", "parameter", "parameters", "arg", "args", "argument",
+   "arguments", "kwargs", "input", "inputs", "slot", "slots")
+)  # fmt: skip
+_PERHAPS = frozenset(
+  ("schema", "properties", "fields", "signature", "payload", "body")
+)
+_OF_RESULTS = frozenset(
+  ("output", "outputs", "return", "returns", "response", "responses", "result",
+   "results", "example", "examples", "annotations", "meta")
+)  # fmt: skip
+
+
+def matches(document: Json) -> bool:
+  """Whether anything in a document is a tool or a list of tools."""
+  if isinstance(document, list):
+    return any(map(matches, document))
+  return isinstance(document, Mapping) and (
+    bool(_held(document)) or _is_tool(document) or _are_named(document)
+  )
+
+
+def entries(document: Json) -> Iterator[Entry]:
+  """The tools of a document, in order, and what should be one but is not.
+
+  Raises:
+    Refused: it has nothing to do with tools.
+  """
+  if not matches(document):
+    detail = "neither OpenAPI nor a list of tools in a dialect that is known"
+    refuse(detail, RefusalReason.UNKNOWN_KIND)
+  yield from _walk(document, "")
+
+
+def _walk(node: Json, where: str) -> Iterator[Entry]:
+  if isinstance(node, list):
+    for index, item in enumerate(node):
+      yield from _walk(item, where + pointer(index))
+  elif isinstance(node, Mapping) and (held := _held(node)):
+    for key, value in held.items():
+      if plain_key(key) in _WRAPPERS:
+        beside = {name: one for name, one in node.items() if name != key}
+        yield Entry(where, functools.partial(_build, value, beside))
+      else:
+        yield from _walk(value, where + pointer(key)) if value else ()
+  elif isinstance(node, Mapping) and _is_tool(node):
+    yield Entry(where, functools.partial(_build, node, {}))
+  elif isinstance(node, Mapping) and _are_named(node):
+    for name, tool in node.items():
+      build = functools.partial(_build, {"name": name, **tool}, {})
+      yield Entry(where + pointer(name), build)
+  else:
+    detail = f"is {shown(node)}, which is no tool"
+    yield refused_entry(where, Refused(RefusalReason.BAD_RECORD, detail))
+
+
+def _held(node: Mapping[str, Json]) -> dict[str, Json]:
+  """The lists of tools, or the one tool, that an object holds."""
+  found: dict[str, Json] = {}
+  for key, value in node.items():
+    plain = plain_key(key)
+    if plain in _WRAPPERS and isinstance(value, Mapping):
+      found[key] = value
+    elif plain in _CONTAINERS:
+      value = _loaded(value)
+      if isinstance(value, Mapping | list):
+        found[key] = value
+  # A result may be of anything.
+  return {
+    key: value
+    for key, value in found.items()
+    if plain_key(key) != "result"
+    or (isinstance(value, Mapping) and _held(value))
+  }
+
+
+def _loaded(value: Json) -> Json:
+  """What JSON text holds, as in xLAM's rows; anything else as it is."""
+  if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
+    try:
+      return jsontext.load(value)
+    except jsontext.JsonTextError:
+      return value
+  return value
+
+
+def _keys(record: Mapping[str, Json]) -> dict[str, Json]:
+  """What a record says, by plain key; the first of two that are one."""
+  found: dict[str, Json] = {}
+  for key, value in record.items():
+    if value is not None:
+      found.setdefault(plain_key(key), value)
+  return found
+
+
+def _is_tool(record: Mapping[str, Json]) -> bool:
+  """Whether it says more than a name, which much else has too."""
+  keys = _keys(record)
+  more = any(key in keys for key in (*_DESCRIPTIONS, *_PARAMETERS))
+  return more and any(key in keys for key in _NAMES)
+
+
+def _are_named(node: Mapping[str, Json]) -> bool:
+  """Whether all values are tools whose names are the keys."""
+  values = [
+    _keys(value) for value in node.values() if isinstance(value, Mapping)
+  ]
+  return (
+    0 < len(values) == len(node)
+    and all("description" in keys for keys in values)
+    and any(key in keys for keys in values for key in _PARAMETERS)
+  )
+
+
+def _build(record: Json, beside: Mapping[str, Json], tell: Tell) -> Tool:
+  """Makes a tool of a record that stands in a wrapper, `beside` other keys."""
+  keys = _keys(record)
+  name = next((keys[key] for key in _NAMES if key in keys), None)
+  if not isinstance(name, str) or not name:
+    refuse(f"the name is {shown(name)}, not text")
+  given = {key: keys[key] for key in _PARAMETERS if key in keys}
+  description = _description(keys, tell)
+  if not description and given.keys() <= {"arguments"}:
+    refuse(f"{name!r:.60} has neither a description nor parameters")
+  for key, value in (*keys.items(), *_keys(beside).items()):
+    if _hides_parameters(key, value, given):
+      detail = f"{name!r:.60} has parameters under {key!r}: {shown(value)}"
+      refuse(detail, RefusalReason.UNKNOWN_PARAMETERS)
+  if "custom" in (keys.get("type"), beside.get("type")) and not given:
+    refuse(f"{name!r:.60} takes free text, no parameters")
+  schema = _parameters(given, keys.get("required"), tell)
+  return Tool(name, description, SchemaReader(tell).schema(schema))
+
+
+def _description(keys: Mapping[str, Json], tell: Tell) -> str:
+  for key in _DESCRIPTIONS:
+    if keys.get(key):
+      try:
+        return as_text(keys[key])
+      except ValueError as error:
+        tell(f"{key} is {shown(keys[key])}, {error}")
+  return ""
+
+
+def _hides_parameters(key: str, value: Json, given: Mapping[str, Json]) -> bool:
+  """Whether a key may hold parameters, but is none that is read."""
+  if key in given or not value:
+    return False
+  if key in _CONTAINERS or key in _PARAMETERS:
+    return True
+  words = set(key.split("_"))
+  if words & _OF_RESULTS or not isinstance(value, Mapping | list):
+    return key == "signature" and not given
+  return bool(words & _LIKE or (words & _PERHAPS and not given))
+
+
+def _parameters(
+  given: Mapping[str, Json], required: Json, tell: Tell
+) -> dict[str, Json]:
+  """One schema of all that is given; parameters of one name are the same."""
+  names = required if isinstance(required, list) else None
+  found: list[dict[str, Json]] = []
+  for key, value in given.items():
+    value = _loaded(value)
+    if isinstance(value, Mapping) and len(value) == 1:
+      value = value.get("json", value.get("jsonSchema", value))
+    if value in (None, "", [], {}):
+      continue
+    if isinstance(value, Mapping) and _is_schema(value):
+      found.append({**({} if "type" in value else _OBJECT), **value})
+    elif isinstance(value, Mapping | list):
+      default = _PARAMETERS[key] if names is None else False
+      found.append(tables.schema_of(value, key, default, tell))
+    else:
+      detail = f"{key} is {shown(value)}, neither a schema nor a table"
+      refuse(detail, RefusalReason.UNKNOWN_PARAMETERS)
+  schema = found[0] if found else {**_OBJECT, "properties": {}}
+  for more in found[1:]:
+    schema = _union(schema, more)
+  if names is not None and not schema.get("required"):
+    schema["required"] = names
+  return schema
+
+
+_OBJECT = {"type": "object"}
+
+
+def _union(schema: dict[str, Json], more: dict[str, Json]) -> dict[str, Json]:
+  """The parameters of two keys of one tool."""
+  both = (schema, more)
+  found = {**more, **schema}
+  merged: dict[str, Json] = {}
+  for one in reversed(both):
+    properties = one.get("properties")
+    merged |= properties if isinstance(properties, Mapping) else {}
+  found["properties"] = merged
+  lists = [
+    one["required"] for one in both if isinstance(one.get("required"), list)
+  ]
+  if lists:
+    found["required"] = [name for names in lists for name in names]
+  return found
+
+
+def _is_schema(value: Mapping[str, Json]) -> bool:
+  """Whether it is a JSON Schema, and not a table of parameters by name."""
+  inside = value.get("properties")
+  if isinstance(inside, Mapping) and all(
+    item is None or isinstance(item, Mapping | bool) for item in inside.values()
+  ):
+    return True
+  kind = value.get("type")
+  if isinstance(kind, str) and kind.lower() in ("object", "dict"):
+    return True
+  if isinstance(value.get("$ref"), str) or "$schema" in value:
+    return True
+  return any(isinstance(value.get(key), list) for key in dialects.LISTED) or (
+    isinstance(kind, str | list) and all(key in KEYWORDS for key in value)
+  )

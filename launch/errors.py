@@ -2,14 +2,12 @@
 
 import contextlib
 import errno
-import runpy
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NoReturn
 
 from absl import app, flags
-from ml_collections import ConfigDict
 
 EXIT_FAILED = 1
 EXIT_USER_ERROR = 2
@@ -40,11 +38,13 @@ def _parse_flags(argv: list[str]) -> list[str]:
   try:
     rest = app.parse_flags_with_usage(argv)
     config = flags.FLAGS["config"].value
-    if config is not None:
-      # What went wrong in loading it is raised by the first use.
-      config.to_dict()
-    return rest
-  except (AttributeError, KeyError, TypeError) as e:
+    # What went wrong in loading it is raised by the first use.
+    if config is None or hasattr(config, "values"):
+      return rest
+    what = (
+      f"--config: get_config() gives {type(config).__name__}, no ConfigDict"
+    )
+  except (AttributeError, KeyError) as e:
     what = _unknown_field(argv) or f"--config: {e}"
   except OSError as e:
     # Of several lines; the last says which file, and why not.
@@ -53,22 +53,20 @@ def _parse_flags(argv: list[str]) -> list[str]:
 
 
 def _unknown_field(argv: Sequence[str]) -> str:
-  """What is wrong with the first --config.… that the config does not have."""
-  files = [x.split("=", 1)[1] for x in argv if x.startswith("--config=")]
-  if not files:
-    return ""
-  file, _, variant = files[-1].partition(":")
-  make = runpy.run_path(file)["get_config"]
-  config = make(variant) if variant else make()
+  """What is wrong with the first --config.… that no run has."""
+  from tooldev_jax import config
+
+  known = [field.path for field in config.fields_of(config.RunConfig)]
   for argument in argv:
-    name = argument.split("=")[0]
-    node = config
-    for part in name.split(".")[1:] if name.startswith("--config.") else ():
-      if not isinstance(node, Mapping | ConfigDict):
-        return f"{name}: there are no fields below a value"
-      if part not in node:
-        return f"{name}: no field {part!r}; allowed: {', '.join(node)}"
-      node = node[part]
+    flag = argument.split("=")[0]
+    path = flag.removeprefix("--config.")
+    # A group may be set as a whole.
+    if path == flag or any(f"{x}.".startswith(f"{path}.") for x in known):
+      continue
+    near = config.nearest_field(config.RunConfig, path)
+    return f"{flag}: there is no such field" + (
+      f"; did you mean --config.{near}?" if near else ""
+    )
   return ""
 
 

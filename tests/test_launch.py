@@ -12,6 +12,7 @@ from etils import epath
 from jax._src import compilation_cache
 
 from launch import compiled, errors
+from tooldev_jax import config as configs
 from tooldev_jax.errors import UserError
 
 
@@ -48,27 +49,63 @@ def test_sigterm_ends_with_the_status_that_asks_for_another_start(capsys):
   assert "the same command goes on" in capsys.readouterr().err
 
 
+def _run(*flags):
+  command = [sys.executable, "-m", "launch.run", *flags]
+  return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
 @pytest.mark.parametrize(
   ("flag", "told"),
   [
     ("--config=configs/none.py", "--config: [Errno 2] No such file"),
     (
       "--config.lora.rnk=3",
-      "--config.lora.rnk: no field 'rnk'; allowed: alpha,",
+      "--config.lora.rnk: there is no such field; did you mean"
+      " --config.lora.rank?",
     ),
-    ("--config.lora.rank.x=3", "there are no fields below a value"),
+    ("--config.lora.rank.x=3", "--config.lora.rank.x: there is no such field"),
+    ("--config.rank=3", "did you mean --config.lora.rank?"),
     ("--config.lora.rank=many", "--config.lora.rank=many"),
     ("--workdirr=x", "Unknown command line flag 'workdirr'"),
     ("--profile_steps=soon", "train.profile_steps: 'soon' is not of the form"),
+    ("--workdir=", "--workdir: none; give the folder of the run"),
   ],
 )
 def test_a_wrong_flag_is_a_line_and_names_it(flag, told):
-  command = [sys.executable, "-m", "launch.run", "--workdir=/nowhere"]
-  command += ["--config=configs/quickstart.py", flag]
-  done = subprocess.run(command, capture_output=True, text=True, check=False)
+  done = _run("--workdir=/nowhere", "--config=configs/quickstart.py", flag)
   assert done.returncode != 0
   assert told in done.stderr
   assert "Traceback" not in done.stderr
+
+
+def test_the_config_is_printed_with_values_types_defaults_and_meanings():
+  done = _run(
+    "--config=configs/quickstart.py", "--print_config", "--config.lora.rank=32"
+  )
+  assert done.returncode == 0, done.stderr
+  lines = done.stdout.splitlines()
+  at = lines.index("lora.rank = 32  [int, default 16]")
+  assert lines[at + 1] == "    inner size of the update (at least 1)"
+  assert "sampler.ahead = None  [int | None, default None]" in lines
+  assert len(lines) == 2 * len(list(configs.fields_of(configs.RunConfig)))
+
+
+def test_a_config_of_several_runs_is_checked_as_a_whole(tmp_path):
+  file = tmp_path / "sweep.py"
+  file.write_text(
+    "from configs import quickstart\n"
+    "def get_config():\n"
+    "  runs = {f'rank_{n}': quickstart.get_config() for n in (4, 8)}\n"
+    "  runs['rank_8'].lora.rank = -8\n"
+    "  return runs\n"
+  )
+  folder = tmp_path / "runs"
+  done = _run(f"--config={file}", f"--workdir={folder}")
+  assert done.returncode == 2
+  assert (
+    done.stderr.strip() == "error: rank_8.lora.rank: -8; allowed: at least 1"
+  )
+  assert not folder.exists()
 
 
 def test_an_attention_that_cannot_be_counted_is_refused_before_compiling():

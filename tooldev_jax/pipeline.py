@@ -522,7 +522,7 @@ def read_inputs(
 ) -> tuple[Inputs, evaluate_.Official]:
   """Writes the toy world if the config has one; reads all inputs and BFCL."""
   data = workdir / "data"
-  if config.toy.examples and not (data / "test.jsonl").exists():
+  if config.toy.examples:
     write_world(config.toy, data)
   official = evaluate_.read_official(config.evaluate, config.seed)
   return inputs_.read_inputs(config, workdir, official.examples), official

@@ -1,5 +1,6 @@
 """The toy world: disjoint splits, right gold, same records as real data."""
 
+import dataclasses
 import random
 
 import pytest
@@ -111,6 +112,17 @@ def test_the_same_seed_writes_the_same_bytes(folder, tmp_path):
   records.write_world(_CONFIG, records.epath.Path(tmp_path))
   for file in sorted(folder.iterdir()):
     assert (tmp_path / file.name).read_bytes() == file.read_bytes()
+
+
+def test_files_are_written_again_for_another_config_only(tmp_path):
+  folder = records.epath.Path(tmp_path)
+  small = dataclasses.replace(_CONFIG, examples=4, queries=2)
+  records.write_world(small, folder)
+  (folder / "examples.jsonl").write_text("mine")
+  records.write_world(small, folder)
+  assert (folder / "examples.jsonl").read_text() == "mine"
+  records.write_world(dataclasses.replace(small, examples=3), folder)
+  assert len(_read(folder, "examples")) == 3
 
 
 def test_every_turn_of_a_conversation_is_answered_with_the_same_tools():

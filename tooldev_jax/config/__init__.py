@@ -43,9 +43,11 @@ from tooldev_jax.config.run import (
 )
 from tooldev_jax.config.settings import (
   Field,
+  described,
   differences,
   fields_of,
   from_config_dict,
+  nearest_field,
   to_config_dict,
 )
 from tooldev_jax.config.training import (
@@ -94,9 +96,11 @@ __all__ = [
   "ToyConfig",
   "TrainConfig",
   "ViewConfig",
+  "described",
   "differences",
   "fields_of",
   "from_config_dict",
+  "nearest_field",
   "profile_range",
   "to_config_dict",
 ]

@@ -13,6 +13,7 @@ A config checks itself when it is made, so a wrong one cannot exist.
 import contextlib
 import contextvars
 import dataclasses
+import difflib
 import math
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -61,7 +62,7 @@ class Setting:
       ("at most", self.at_most),
       ("below", self.below),
     ]
-    return ", ".join(f"{word} {x:g}" for word, x in bounds if x is not None)
+    return ", ".join(f"{word} {x}" for word, x in bounds if x is not None)
 
   def allows(self, value: Any) -> bool:
     """Whether a value of the right type is within the bounds."""
@@ -159,8 +160,15 @@ def fields_of(kind: type, path: str = "", decides: str = "") -> Iterator[Field]:
       yield Field(where, hint, field.default, known)
 
 
-def from_config_dict(kind: type[T], fields: ConfigDict) -> T:
+def from_config_dict(
+  kind: type[T], fields: ConfigDict, where: str = "config"
+) -> T:
   """The frozen form of a ConfigDict, checked as a whole.
+
+  Args:
+    kind: the config's class.
+    fields: its values.
+    where: what messages call it.
 
   Raises:
     UserError: has a line for each problem: the field, what was found and what
@@ -169,14 +177,14 @@ def from_config_dict(kind: type[T], fields: ConfigDict) -> T:
   values = _plain(fields.to_dict())
   try:
     with unchecked():
-      config = records.from_json(kind, values, "config")
+      config = records.from_json(kind, values, where)
   except records.RecordError as e:
     # The other values are still worth a look, but no combination is.
     raise UserError(
-      "\n".join([str(e), *_wrong_values(kind, values, "config")])
+      "\n".join([str(e), *_wrong_values(kind, values, where)])
     ) from None
-  problems = list(_wrong_values(kind, values, "config"))
-  problems += _wrong_combinations(config, "config")
+  problems = list(_wrong_values(kind, values, where))
+  problems += _wrong_combinations(config, where)
   if problems:
     raise UserError("\n".join(problems))
   return config
@@ -197,6 +205,39 @@ def to_config_dict(kind: type) -> ConfigDict:
     else:
       fields[field.name] = field.default
   return ConfigDict(fields)
+
+
+def described(kind: type, fields: Mapping[str, Any]) -> str:
+  """Every field of a config with its value, type, default and meaning.
+
+  Args:
+    kind: the config's class.
+    fields: its values, as a ConfigDict or its mapping.
+  """
+  lines = []
+  for field in fields_of(kind):
+    value: Any = fields
+    for part in field.path.split("."):
+      value = value[part]
+    plain = isinstance(field.kind, type) and not typing.get_args(field.kind)
+    type_name = field.kind.__name__ if plain else str(field.kind)
+    allowed = field.setting.allowed and f" ({field.setting.allowed})"
+    lines += [
+      f"{field.path} = {value!r}  [{type_name}, default {field.default!r}]",
+      f"    {field.setting.doc}{allowed}",
+    ]
+  return "\n".join(lines)
+
+
+def nearest_field(kind: type, path: str) -> str:
+  """The path of the field whose path, or else name, is most like `path`; ""
+  if none is like it."""
+  paths = [field.path for field in fields_of(kind)]
+  by_name = {x.rpartition(".")[2]: x for x in reversed(paths)}
+  found = difflib.get_close_matches(path, paths, n=1)
+  name = path.rpartition(".")[2]
+  named = difflib.get_close_matches(name, by_name, n=1)
+  return found[0] if found else by_name[named[0]] if named else ""
 
 
 def differences(old: Any, new: Any, where: str = "config") -> list[str]:

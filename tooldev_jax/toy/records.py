@@ -7,6 +7,7 @@ from etils import epath
 
 from tooldev_jax import io
 from tooldev_jax.config import ToyConfig
+from tooldev_jax.records import to_json
 from tooldev_jax.toolcall.vocabulary import Example
 from tooldev_jax.toy import domains, world
 
@@ -44,8 +45,14 @@ def write_world(config: ToyConfig, folder: epath.Path) -> None:
 
   documents.jsonl, examples.jsonl, queries.jsonl, development.jsonl and
   test.jsonl are inputs of the stages; queries_gold.jsonl holds the answers to
-  queries.jsonl, and only `evaluate` opens it.
+  queries.jsonl, and only `evaluate` opens it. toy.json, which is written last,
+  tells what they were made with: nothing is written where that is `config`.
   """
+  about, made_with = folder / "toy.json", to_json(config)
+  if about.exists() and io.read_json(about) == made_with:
+    return
+  # While files are replaced, none of them is vouched for.
+  about.unlink(missing_ok=True)
   worlds = world.split_tools(config.seed, SPLIT_SHARES, domains.QUICKSTART)
   # Queries of the rounds always need a tool: a made tool for a query that
   # needs none cannot be judged by voting.
@@ -66,3 +73,4 @@ def write_world(config: ToyConfig, folder: epath.Path) -> None:
   write("queries_gold", gold)
   write("development", draw("dev", config.development, mixed))
   write("test", draw("test", config.test, mixed))
+  io.write_json(about, made_with)

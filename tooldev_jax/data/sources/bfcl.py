@@ -12,14 +12,14 @@ from collections.abc import Mapping, Sequence
 
 from etils import epath
 
-from tooldev_jax.data.sources import dialogues, rows
+from tooldev_jax.data.sources import rows
 from tooldev_jax.toolcall import jsontext, vocabulary
 
 _PREFIX = "BFCL_v4_"
 
 
 def read(path: epath.Path) -> rows.Read:
-  """Reads one case a line.
+  """Reads one case a row.
 
   The category is in the provenance. Cases of "irrelevance" have no gold calls
   because none is right; those without known answers ("relevance", or where
@@ -29,9 +29,8 @@ def read(path: epath.Path) -> rows.Read:
   answers = _answers(path.parent / "possible_answer" / path.name)
   irrelevant = "irrelevance" in category
 
-  def row_of(row: jsontext.Json) -> Sequence[vocabulary.Example]:
-    row = dialogues.record(row)
-    case = dialogues.text_field(row, "id")
+  def read_row(row: rows.Row) -> Sequence[vocabulary.Example]:
+    case = rows.text_field(row, "id")
     gold = answers.get(case)
     if answers and gold is None:
       raise rows.RowError("no possible answer", case)
@@ -49,7 +48,7 @@ def read(path: epath.Path) -> rows.Read:
       )
     ]
 
-  return rows.read_lines(path, "bfcl", row_of)
+  return rows.reader("bfcl", read_row)(path)
 
 
 def _tools(listed: jsontext.Json) -> tuple[vocabulary.Tool, ...]:
@@ -70,12 +69,12 @@ def gold_calls(
   required = {tool.name: tool.parameters.get("required") for tool in tools}
   calls = []
   for call in gold if isinstance(gold, list) else [gold]:
-    call = dialogues.record(call)
+    call = rows.record(call)
     if len(call) != 1:
       raise rows.RowError("a possible answer with several names")
     ((name, allowed),) = call.items()
     chosen = {}
-    for key, values in dialogues.record(allowed).items():
+    for key, values in rows.record(allowed).items():
       if not isinstance(values, list):
         raise rows.RowError("a possible answer that is no list", key)
       # The empty string says that the argument may be left out; two cases of
@@ -115,10 +114,10 @@ def _answers(path: epath.Path) -> dict[str, jsontext.Json]:
   if not path.exists():
     return {}
   found = {}
-  for line, text in rows.numbered_lines(path):
+  for line, text in rows.numbered_rows(path):
     try:
-      row = dialogues.record(rows.load_row(text))
-      found[dialogues.text_field(row, "id")] = row.get("ground_truth")
+      row = rows.record(rows.load_row(text))
+      found[rows.text_field(row, "id")] = row.get("ground_truth")
     except rows.RowError as e:
       raise rows.SourceError(f"{path}:{line}: {e}") from e
   return found

@@ -12,8 +12,6 @@ ASSISTANT: <functioncall> {…} <|endoftext|> FUNCTION RESPONSE: …"}`.
 import re
 from collections.abc import Sequence
 
-from etils import epath
-
 from tooldev_jax.data.sources import dialogues, rows, toolprompt
 from tooldev_jax.toolcall import jsontext, vocabulary
 
@@ -28,11 +26,7 @@ _ROLES = {
 _RESPONSE = re.compile(r"<tool_response>\s*(.*?)\s*</tool_response>", re.DOTALL)
 _SYSTEM = re.compile(r"\A\s*SYSTEM:\s*")
 _SPEAKER = re.compile(r"(?:\A|\n)\s*(USER|ASSISTANT|FUNCTION RESPONSE):[ \t]*")
-_GLAIVE_ROLES = {
-  "USER": "user",
-  "ASSISTANT": "assistant",
-  "FUNCTION RESPONSE": "tool",
-}
+_GLAIVE_ROLES = {"USER": "user", "FUNCTION RESPONSE": "tool"}
 # The arguments are JSON text in single quotes.
 _GLAIVE_CALL = re.compile(
   r"""\{\s*"name":\s*"([^"]+)"\s*(?:,\s*"arguments":\s*(.*?)\s*)?\}""",
@@ -40,23 +34,12 @@ _GLAIVE_CALL = re.compile(
 )
 
 
-def read(path: epath.Path) -> rows.Read:
-  """Reads one Hermes dialogue a line."""
-  return rows.read_lines(path, "hermes", _hermes_row)
-
-
-def read_glaive(path: epath.Path) -> rows.Read:
-  """Reads one Glaive dialogue a line."""
-  return rows.read_lines(path, "glaive", _glaive_row)
-
-
-def _hermes_row(row: jsontext.Json) -> Sequence[vocabulary.Example]:
-  row = dialogues.record(row)
+def _hermes_row(row: rows.Row) -> Sequence[vocabulary.Example]:
   turns = dialogues.turns_of(row, "conversations", _ROLES)
   said = "\n".join(turn.text for turn in turns if turn.role == "system")
   system = toolprompt.take_apart(said)
   if row.get("tools"):
-    tools = dialogues.tools_of(dialogues.json_field(row, "tools"))
+    tools = dialogues.tools_of(rows.json_field(row, "tools"))
   else:
     tools = system.tools()
   messages = system.messages()
@@ -65,25 +48,22 @@ def _hermes_row(row: jsontext.Json) -> Sequence[vocabulary.Example]:
       found = _RESPONSE.findall(turn.text) or [turn.text]
       messages += [vocabulary.Message("tool", item) for item in found]
     elif turn.role != "system":
-      messages.append(dialogues.message(turn, "hermes", tools))
-  example = dialogues.finish(str(row.get("id") or ""), messages, tools)
-  return [example]
+      messages.append(turn.message("hermes", tools))
+  return [dialogues.finish(row.get("id"), messages, tools)]
 
 
-def _glaive_row(row: jsontext.Json) -> Sequence[vocabulary.Example]:
-  row = dialogues.record(row)
-  system = toolprompt.take_apart(
-    _SYSTEM.sub("", dialogues.text_field(row, "system"))
-  )
-  tools, messages = system.tools(), system.messages()
-  parts = _SPEAKER.split(dialogues.text_field(row, "chat"))
+def _glaive_row(row: rows.Row) -> Sequence[vocabulary.Example]:
+  text = rows.text_field(row, "system")
+  system = toolprompt.take_apart(_SYSTEM.sub("", text))
+  messages = system.messages()
+  parts = _SPEAKER.split(rows.text_field(row, "chat"))
   for speaker, text in zip(parts[1::2], parts[2::2], strict=True):
     text = text.replace("<|endoftext|>", "").strip()
     if speaker == "ASSISTANT":
       messages.append(_glaive_turn(text))
     else:
       messages.append(vocabulary.Message(_GLAIVE_ROLES[speaker], text))
-  return [dialogues.finish("", messages, tools)]
+  return [dialogues.finish(row.get("id"), messages, system.tools())]
 
 
 def _glaive_turn(text: str) -> vocabulary.Message:
@@ -92,14 +72,17 @@ def _glaive_turn(text: str) -> vocabulary.Message:
     return vocabulary.Message("assistant", text)
   match = _GLAIVE_CALL.fullmatch(call.strip())
   if match is None:
-    raise rows.RowError("calls cannot be read", call.strip()[:80])
+    raise rows.RowError(dialogues.UNREADABLE, call.strip()[:80])
   arguments = (match.group(2) or "{}").strip()
   if arguments.startswith("'") and arguments.endswith("'"):
     arguments = arguments[1:-1].replace("\\'", "'")
   try:
     value = jsontext.load(arguments)
   except jsontext.JsonTextError as e:
-    raise rows.RowError("calls cannot be read", str(e)) from e
-  made = {"name": match.group(1), "arguments": value}
-  call_made = vocabulary.Call.from_json(made)
-  return vocabulary.Message("assistant", before.strip(), (call_made,))
+    raise rows.RowError(dialogues.UNREADABLE, str(e)) from e
+  made = vocabulary.Call.from_json({"name": match.group(1), "arguments": value})
+  return vocabulary.Message("assistant", before.strip(), (made,))
+
+
+read = rows.reader("hermes", _hermes_row)
+read_glaive = rows.reader("glaive", _glaive_row)

@@ -7,8 +7,6 @@ are read too, and so are the flags of messages that are not trained.
 
 from collections.abc import Mapping, Sequence
 
-from etils import epath
-
 from tooldev_jax.data.sources import dialogues, rows
 from tooldev_jax.toolcall import jsontext, vocabulary
 
@@ -22,22 +20,16 @@ _ROLES = {
 }
 
 
-def read(path: epath.Path) -> rows.Read:
-  """Reads one conversation a line."""
-  return rows.read_lines(path, "openai", _row)
-
-
-def _row(row: jsontext.Json) -> Sequence[vocabulary.Example]:
-  row = dialogues.record(row)
+def _read_row(row: rows.Row) -> Sequence[vocabulary.Example]:
   key = "tools" if row.get("tools") is not None else "functions"
-  listed = dialogues.json_field(row, key) if row.get(key) is not None else []
-  turns = dialogues.json_field(row, "messages")
+  listed = rows.json_field(row, key) if row.get(key) is not None else []
+  turns = rows.json_field(row, "messages")
   if not isinstance(turns, list):
     raise rows.RowError("messages are no list")
   names: dict[str, str] = {}
-  messages = [_message(dialogues.record(turn), names) for turn in turns]
-  example_id = str(row.get("id") or "")
-  return [dialogues.finish(example_id, messages, dialogues.tools_of(listed))]
+  messages = [_message(rows.record(turn), names) for turn in turns]
+  tools = dialogues.tools_of(listed)
+  return [dialogues.finish(row.get("id"), messages, tools)]
 
 
 def _message(turn: rows.Row, names: dict[str, str]) -> vocabulary.Message:
@@ -45,24 +37,22 @@ def _message(turn: rows.Row, names: dict[str, str]) -> vocabulary.Message:
   role = _ROLES.get(str(turn.get("role")))
   if role is None:
     raise rows.RowError("unknown role", repr(turn.get("role")))
-  listed = turn.get("tool_calls") or []
-  if not isinstance(listed, Sequence) or isinstance(listed, str):
-    raise rows.RowError("tool_calls are no list")
   calls = []
-  for item in map(dialogues.record, listed):
-    call = _call(dialogues.record(item.get("function")))
+  for item in rows.records(turn, "tool_calls"):
+    call = _call(rows.record(item.get("function")))
     if item.get("id") is not None:
       names[str(item["id"])] = call.name
     calls.append(call)
   if turn.get("function_call"):
-    calls.append(_call(dialogues.record(turn["function_call"])))
+    calls.append(_call(rows.record(turn["function_call"])))
   name = turn.get("name") or names.get(str(turn.get("tool_call_id")), "")
+  answers = role == "assistant"
   return vocabulary.Message(
     role=role,
     content=_text(turn.get("content")),
-    calls=tuple(calls) if role == "assistant" else (),
+    calls=tuple(calls) if answers else (),
     name=str(name) if role == "tool" else "",
-    trained=role != "assistant" or dialogues.is_trained(turn),
+    trained=not answers or dialogues.is_trained(turn),
   )
 
 
@@ -72,23 +62,24 @@ def _call(function: rows.Row) -> vocabulary.Call:
     try:
       arguments = jsontext.load(arguments) if arguments.strip() else {}
     except jsontext.JsonTextError as e:
-      raise rows.RowError("calls cannot be read", str(e)) from e
+      raise rows.RowError(dialogues.UNREADABLE, str(e)) from e
   return vocabulary.Call.from_json(
     {"name": function.get("name"), "arguments": arguments or {}}
   )
 
 
 def _text(content: jsontext.Json) -> str:
-  """Content is text, nothing, or a list of parts of which some are text."""
+  """Content is text, nothing, or a list of parts that all are text."""
   if content is None:
     return ""
   if isinstance(content, str):
     return content
-  if not isinstance(content, Sequence):
+  if not isinstance(content, list):
     raise rows.RowError("content is no text", type(content).__name__)
-  texts = []
-  for part in content:
-    if not isinstance(part, Mapping) or not isinstance(part.get("text"), str):
-      raise rows.RowError("content has a part that is no text")
-    texts.append(part["text"])
+  texts = [x.get("text") if isinstance(x, Mapping) else None for x in content]
+  if not all(isinstance(text, str) for text in texts):
+    raise rows.RowError("content has a part that is no text")
   return "\n".join(texts)
+
+
+read = rows.reader("openai", _read_row)

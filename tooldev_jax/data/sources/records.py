@@ -18,7 +18,7 @@ def read(path: epath.Path) -> rows.Read:
   examples: list[vocabulary.Example] = []
   rejected: list[rows.BadRow] = []
   seen: set[str] = set()
-  for line, text in rows.numbered_lines(path):
+  for line, text in rows.numbered_rows(path):
     try:
       example = _example(rows.load_row(text))
       if example.id in seen:
@@ -36,7 +36,7 @@ def write(path: io.PathLike, examples: Iterable[vocabulary.Example]) -> None:
 
 
 def _example(row: jsontext.Json) -> vocabulary.Example:
-  row = padding.without_nulls(dialogues.record(row))
+  row = padding.without_nulls(rows.record(row))
   messages = row.get("messages")
   if isinstance(messages, list):
     row["messages"] = [_message(item) for item in messages]

@@ -1,4 +1,4 @@
-"""What all sources share: lines in, examples and bad rows out."""
+"""What all readers share: files of rows in, examples and bad rows out."""
 
 import collections
 import dataclasses
@@ -10,15 +10,15 @@ from etils import epath
 
 from tooldev_jax import errors
 from tooldev_jax.toolcall import jsontext, textfile, vocabulary
+from tooldev_jax.toolcall.jsontext import Json
 
 MAX_LINE = 16 * 1024 * 1024  # characters
 
-# Finds where an item ends; whether it is sound is for `load_row` to say.
+# Finds where an item of a list ends; `load_row` says whether it is sound.
 _LOOSE = json.JSONDecoder()
-_MARK = re.compile(r"\s*,?\s*")
+_SEPARATOR = re.compile(r"\s*,?\s*")
 
-
-Row = Mapping[str, jsontext.Json]
+Row = Mapping[str, Json]
 
 
 class SourceError(errors.UserError):
@@ -61,11 +61,11 @@ class BadRow:
 
 @dataclasses.dataclass(frozen=True)
 class Read:
-  """What a file held.
+  """What a file held, in its order.
 
   Attributes:
-    examples: in the file's order.
-    rejected: its bad rows, in order.
+    examples: its good rows.
+    rejected: its bad rows.
     left_out: details that good rows lack, since they could not be read.
   """
 
@@ -97,11 +97,19 @@ class Read:
     )
 
 
-Reader = Callable[[jsontext.Json], Sequence[vocabulary.Example]]
+def reader(
+  source: str, read_row: Callable[[Row], Sequence[vocabulary.Example]]
+) -> Callable[[epath.Path], Read]:
+  """A reader of files whose rows `read_row` reads; see `read_rows`."""
+  return lambda path: read_rows(path, source, lambda x: read_row(record(x)))
 
 
-def read_lines(path: epath.Path, source: str, read_row: Reader) -> Read:
-  """Reads JSON lines; each gives zero or more examples.
+def read_rows(
+  path: epath.Path,
+  source: str,
+  read_row: Callable[[Json], Sequence[vocabulary.Example]],
+) -> Read:
+  """Reads a file row by row; each gives zero or more examples.
 
   Examples get `source` and `line` in their provenance, and an id where the
   row has none. A repeated id gets the line added to it.
@@ -109,22 +117,22 @@ def read_lines(path: epath.Path, source: str, read_row: Reader) -> Read:
   examples: list[vocabulary.Example] = []
   rejected: list[BadRow] = []
   seen: set[str] = set()
-  for line, text in numbered_lines(path):
+  for line, text in numbered_rows(path):
     try:
       found = read_row(load_row(text))
     except (RowError, vocabulary.RecordError) as e:
       rejected.append(bad_row(path, line, e))
       continue
     for i, example in enumerate(found):
-      example = _stamp(example, source, line, i)
-      if example.id in seen:
-        example = dataclasses.replace(example, id=f"{example.id}@{line}.{i}")
-      seen.add(example.id)
-      examples.append(example)
+      name = example.id or f"{source}-{line}.{i}"
+      name = f"{name}@{line}.{i}" if name in seen else name
+      seen.add(name)
+      known = {"source": source, "line": line, **example.provenance}
+      examples.append(dataclasses.replace(example, id=name, provenance=known))
   return Read(tuple(examples), tuple(rejected))
 
 
-def numbered_lines(path: epath.Path) -> Iterator[tuple[int, str]]:
+def numbered_rows(path: epath.Path) -> Iterator[tuple[int, str]]:
   """(line number from 1, text) of each row.
 
   Rows are the lines that are not blank or, in a file that is one JSON list
@@ -134,10 +142,7 @@ def numbered_lines(path: epath.Path) -> Iterator[tuple[int, str]]:
     UserError: as `textfile.read_text`.
   """
   text = textfile.read_text(path)
-  if _is_list(text.split("\n")):
-    yield from _items(text)
-  else:
-    yield from filled_lines(text)
+  return _items(text) if _is_list(text) else filled_lines(text)
 
 
 def filled_lines(text: str) -> Iterator[tuple[int, str]]:
@@ -148,26 +153,26 @@ def filled_lines(text: str) -> Iterator[tuple[int, str]]:
       yield number, line
 
 
-def _is_list(lines: Sequence[str]) -> bool:
+def _is_list(text: str) -> bool:
   """Whether a file is one list, and not lines that each are one."""
-  filled = (line for line in lines if line.strip())
-  first = next(filled, "").strip()
-  if not first.startswith("["):
+  lines = filled_lines(text)
+  _, first = next(lines, (0, ""))
+  if not first.lstrip().startswith("["):
     return False
   try:
     jsontext.load(first)
   except jsontext.JsonTextError:
     return True
-  return next(filled, None) is None
+  return next(lines, None) is None
 
 
 def _items(text: str) -> Iterator[tuple[int, str]]:
-  """The items of the list that `text` is.
+  """The items of the list that `text` is, with their lines.
 
-  An item that is broken ends where a line begins as its own did; without one,
-  all that is left is one item.
+  An item that is broken ends where a line begins as its own did; without such
+  a line, all that is left is one item.
   """
-  start = _next(text, text.index("[") + 1)
+  start = _after_separator(text, text.index("[") + 1)
   line, counted = 1, 0
   while not text.startswith("]", start) or text[start + 1 :].strip():
     line += text.count("\n", counted, start)
@@ -179,7 +184,7 @@ def _items(text: str) -> Iterator[tuple[int, str]]:
     yield line, text[start:end]
     if end == len(text):
       return
-    start = _next(text, end)
+    start = _after_separator(text, end)
 
 
 def _next_alike(text: str, start: int) -> int:
@@ -191,14 +196,14 @@ def _next_alike(text: str, start: int) -> int:
   return len(text) if end < 0 else end
 
 
-def _next(text: str, start: int) -> int:
-  """Where the next item begins."""
-  mark = _MARK.match(text, start)
-  return mark.end() if mark else start
+def _after_separator(text: str, start: int) -> int:
+  match = _SEPARATOR.match(text, start)
+  assert match is not None  # It matches the empty text too.
+  return match.end()
 
 
-def load_row(text: str) -> jsontext.Json:
-  """One line as JSON.
+def load_row(text: str) -> Json:
+  """One row as JSON.
 
   Raises:
     RowError: it is not.
@@ -212,7 +217,7 @@ def load_row(text: str) -> jsontext.Json:
 
 
 def bad_row(path: epath.Path, line: int, error: Exception) -> BadRow:
-  """The report of a row that raised."""
+  """The report of a row that raised a RowError or a RecordError."""
   if isinstance(error, vocabulary.RecordError):
     reason = f"field {error.where}" if error.where else "not an example"
     return BadRow(str(path), line, reason, error.detail)
@@ -220,10 +225,65 @@ def bad_row(path: epath.Path, line: int, error: Exception) -> BadRow:
   return BadRow(str(path), line, error.reason, error.detail)
 
 
-def _stamp(
-  example: vocabulary.Example, source: str, line: int, index: int
-) -> vocabulary.Example:
-  provenance = {"source": source, "line": line, **example.provenance}
-  return dataclasses.replace(
-    example, id=example.id or f"{source}-{line}.{index}", provenance=provenance
-  )
+def record(value: Json) -> Row:
+  """`value` as an object.
+
+  Raises:
+    RowError: it is something else.
+  """
+  if not isinstance(value, Mapping):
+    raise RowError("not an object", type(value).__name__)
+  return value
+
+
+def records(row: Row, key: str) -> list[Row]:
+  """The list of objects at `key`; empty where it is missing or null.
+
+  Raises:
+    RowError: it is something else.
+  """
+  return [record(item) for item in list_field(row, key)]
+
+
+def list_field(row: Row, key: str) -> list[Json]:
+  """The list at `key`; empty where it is missing or null.
+
+  Raises:
+    RowError: it is something else.
+  """
+  value = row.get(key)
+  if value is None:
+    return []
+  if not isinstance(value, list):
+    raise RowError(f"{key} are no list", type(value).__name__)
+  return value
+
+
+def text_field(row: Row, *keys: str) -> str:
+  """The first of these fields that is text and not empty.
+
+  Raises:
+    RowError: none is.
+  """
+  for key in keys:
+    value = row.get(key)
+    if isinstance(value, str) and value.strip():
+      return value
+  raise RowError(f"no {keys[0]}")
+
+
+def json_field(row: Row, key: str) -> Json:
+  """A field that some sets keep as JSON text and some as JSON.
+
+  Raises:
+    RowError: it is missing, or is text that is not JSON.
+  """
+  value = row.get(key)
+  if value is None:
+    raise RowError(f"no {key}")
+  if not isinstance(value, str):
+    return value
+  try:
+    return jsontext.load(value)
+  except jsontext.JsonTextError as e:
+    raise RowError(f"{key} is not JSON", str(e)) from e

@@ -8,11 +8,10 @@ are in `seal_tools.jsonl.gz`, beside the calls or in `../tools`. A value such as
 
 import functools
 import re
-from collections.abc import Sequence
 
 from etils import epath
 
-from tooldev_jax.data.sources import dialogues, padding, rows
+from tooldev_jax.data.sources import padding, rows
 from tooldev_jax.toolcall import importers, jsontext, vocabulary
 
 _TOOLS_FILE = "seal_tools.jsonl.gz"
@@ -20,13 +19,9 @@ _REFERENCE = re.compile(r"API_call_\d+")
 
 
 def read(path: epath.Path) -> rows.Read:
-  """Reads one query a line; its tools are those that its calls name."""
+  """Reads one query a row; its tools are those that its calls name."""
   tools = {tool.name: tool for tool in _tools_beside(path)}
-
-  def row_of(row: jsontext.Json) -> Sequence[vocabulary.Example]:
-    return [_example(dialogues.record(row), tools)]
-
-  return rows.read_lines(path, "seal_tools", row_of)
+  return rows.reader("seal_tools", lambda row: [_example(row, tools)])(path)
 
 
 def _tools_beside(path: epath.Path) -> tuple[vocabulary.Tool, ...]:
@@ -56,19 +51,19 @@ def _tools_in(
 def _example(
   row: rows.Row, tools: dict[str, vocabulary.Tool]
 ) -> vocabulary.Example:
-  listed = row.get("calling")
-  if not isinstance(listed, list) or not listed:
+  listed = rows.records(row, "calling")
+  if not listed:
     raise rows.RowError("no calling")
   calls = tuple(
     vocabulary.Call.from_json(
       {"name": item.get("api"), "arguments": item.get("parameters")}
     )
-    for item in map(dialogues.record, listed)
+    for item in listed
   )
   unknown = [call.name for call in calls if call.name not in tools]
   if unknown:
     raise rows.RowError("calls an unknown tool", unknown[0])
-  query = dialogues.text_field(row, "query")
+  query = rows.text_field(row, "query")
   names = dict.fromkeys(call.name for call in calls)
   nested = any(
     _REFERENCE.search(jsontext.dump(call.arguments)) for call in calls

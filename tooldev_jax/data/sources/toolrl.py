@@ -9,10 +9,8 @@ and encoding strips them by default.
 import re
 from collections.abc import Iterator, Sequence
 
-from etils import epath
-
 from tooldev_jax.data.sources import dialogues, flat, rows, toolprompt
-from tooldev_jax.toolcall import jsontext, vocabulary
+from tooldev_jax.toolcall import vocabulary
 
 _TOOLS = re.compile(
   r"^\d+\. Name: (?P<name>.*?)\nDescription: (?P<description>.*?)\n"
@@ -40,19 +38,13 @@ _OPEN = re.compile(
 )
 
 
-def read(path: epath.Path) -> rows.Read:
-  """Reads one dialogue with its answer a line."""
-  return rows.read_lines(path, "toolrl", _row)
-
-
-def _row(row: jsontext.Json) -> Sequence[vocabulary.Example]:
-  row = dialogues.record(row)
-  instruction = dialogues.text_field(row, "instruction")
+def _read_row(row: rows.Row) -> Sequence[vocabulary.Example]:
+  instruction = rows.text_field(row, "instruction")
   tools = _tools(instruction)
   before = instruction[: instruction.index(_HEADING)]
   system = toolprompt.take_apart(before).messages()
-  turns = list(_turns(dialogues.text_field(row, "input"), _TAG, tools))
-  answer = list(_turns(dialogues.text_field(row, "output"), _OPEN, tools))
+  turns = list(_turns(rows.text_field(row, "input"), _TAG, tools))
+  answer = list(_turns(rows.text_field(row, "output"), _OPEN, tools))
   if not answer:
     raise rows.RowError("the answer has neither calls nor a response")
   return [dialogues.finish("", [*system, *turns, *answer[:1]], tools)]
@@ -71,7 +63,7 @@ def _tools(instruction: str) -> list[vocabulary.Tool]:
       name=match["name"],
       description=match["description"].strip(),
       parameters=flat.schema_of(
-        dialogues.json_field(match.groupdict(), "parameters")
+        rows.json_field(match.groupdict(), "parameters")
       ),
     )
     for match in found
@@ -112,3 +104,6 @@ def _assistant(
 ) -> vocabulary.Message:
   text = f"<think>{thought}</think>\n{said}" if thought else said
   return vocabulary.Message("assistant", text.strip(), calls)
+
+
+read = rows.reader("toolrl", _read_row)

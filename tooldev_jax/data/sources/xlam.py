@@ -7,28 +7,14 @@ it have tools with a JSON Schema, which are read too.
 
 from collections.abc import Mapping, Sequence
 
-from etils import epath
-
 from tooldev_jax.data.sources import dialogues, flat, rows, toolprompt
-from tooldev_jax.toolcall import jsontext, vocabulary
+from tooldev_jax.toolcall import vocabulary
 
 
-def read(path: epath.Path) -> rows.Read:
-  """Reads one query a line, or one JSON list of them as the set has it."""
-  return rows.read_lines(path, "xlam", _row)
-
-
-def _row(row: jsontext.Json) -> Sequence[vocabulary.Example]:
-  # The set comes as one JSON list in a file.
-  if isinstance(row, list):
-    return [_example(dialogues.record(item)) for item in row]
-  return [_example(dialogues.record(row))]
-
-
-def _example(row: rows.Row) -> vocabulary.Example:
-  query = dialogues.text_field(row, "query")
-  answers = dialogues.json_field(row, "answers")
-  listed = dialogues.json_field(row, "tools")
+def _read_row(row: rows.Row) -> Sequence[vocabulary.Example]:
+  query = rows.text_field(row, "query")
+  answers = rows.json_field(row, "answers")
+  listed = rows.json_field(row, "tools")
   if not isinstance(answers, list) or not isinstance(listed, list):
     raise rows.RowError("answers or tools are no list")
   calls = tuple(vocabulary.Call.from_json(answer) for answer in answers)
@@ -36,13 +22,9 @@ def _example(row: rows.Row) -> vocabulary.Example:
     vocabulary.Message("user", query),
     vocabulary.Message("assistant", "", calls),
   )
-  identity = row.get("id")
-  return dialogues.finish(
-    "" if identity is None else f"xlam-{identity}",
-    messages,
-    [_tool(dialogues.record(tool)) for tool in listed],
-    refuses=True,
-  )
+  tools = [_tool(rows.record(tool)) for tool in listed]
+  name = "" if row.get("id") is None else f"xlam-{row['id']}"
+  return [dialogues.finish(name, messages, tools, refuses=True)]
 
 
 def _tool(tool: rows.Row) -> vocabulary.Tool:
@@ -53,7 +35,10 @@ def _tool(tool: rows.Row) -> vocabulary.Tool:
   if is_schema or tool.get("function") is not None:
     return toolprompt.read_tool(tool)
   return vocabulary.Tool(
-    name=dialogues.text_field(tool, "name"),
+    name=rows.text_field(tool, "name"),
     description=str(tool.get("description") or ""),
     parameters=flat.schema_of(parameters),
   )
+
+
+read = rows.reader("xlam", _read_row)

@@ -13,10 +13,16 @@ import dataclasses
 import functools
 import json
 import pathlib
+from collections.abc import Sequence
 
 import tokenizers
 import transformers
 from tokenizers import decoders, models, normalizers, pre_tokenizers, trainers
+
+from tooldev_jax.data.encoding import Encoded, Encoder
+from tooldev_jax.data.tokenizer import ChatTokenizer, Piece
+from tooldev_jax.data.views import View
+from tooldev_jax.toolcall.vocabulary import Message, Tool
 
 _CORPUS = [
   "What is the weather in Paris tomorrow? Please book a table for two.",
@@ -192,3 +198,32 @@ def write_checkpoint(name: str, folder: pathlib.Path) -> pathlib.Path:
   config = {"eos_token_id": eos if len(eos) > 1 else eos[0]}
   (folder / "generation_config.json").write_text(json.dumps(config))
   return folder
+
+
+def text_ids(chat: ChatTokenizer, text: str) -> list[int]:
+  """Ids of what somebody wrote, within a sequence."""
+  return chat.encode_pieces([Piece("plain", text)])[0]
+
+
+def prompt_ids(
+  chat: ChatTokenizer, messages: Sequence[Message], tools: Sequence[Tool] = ()
+) -> list[int]:
+  """The prompt for the next turn, with earlier turns as plain text."""
+  dialogue = chat.template.dialogue(messages, tools)
+  pieces = chat.text_pieces(dialogue.parts[0], first=True)
+  for turn, part in zip(dialogue.turns, dialogue.parts[1:], strict=True):
+    said = chat.template.traits.lead + messages[turn].content
+    end = Piece("control", chat.template.traits.turn_end)
+    pieces += [Piece("plain", said), end, *chat.text_pieces(part)]
+  return [i for ids in chat.encode_pieces(pieces) for i in ids]
+
+
+def encode(encoder: Encoder, view: View) -> Encoded:
+  """The one sequence, or the last, of a view that becomes one.
+
+  Raises:
+    AssertionError: it becomes none; the message is the reason.
+  """
+  found = encoder.encode_all([view])
+  assert found.encoded, dict(found.dropped)
+  return found.encoded[-1]

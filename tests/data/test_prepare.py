@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from tests.data import families
 from tests.data.test_encoding import _EXAMPLE, _TALK
 from tooldev_jax.config import EncodeConfig, ViewConfig
 from tooldev_jax.data import encoding, loader, prepare, views
@@ -39,7 +40,7 @@ def test_streams_come_in_order_of_example_and_kind(encoder):
   pool = prepare.tool_pool(_EXAMPLES)
   view = views.make_view(_EXAMPLES[53], "invocation", 3, _CONFIG.view, pool)
   np.testing.assert_array_equal(
-    found.encoded[53 * 3 + 2].tokens, encoder.encode(view).tokens
+    found.encoded[53 * 3 + 2].tokens, families.encode(encoder, view).tokens
   )
 
 

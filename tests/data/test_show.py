@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import rich.console
 
+from tests.data import families
 from tests.data.test_encoding import _EXAMPLE, _TALK
 from tooldev_jax.data import encoding, loader, prepare, show
 
@@ -134,7 +135,7 @@ def test_a_wrong_mask_can_be_seen(chat_tokenizers):
 
 def test_data_cannot_steer_the_terminal(chat_tokenizers):
   chat = chat_tokenizers["qwen25"]
-  ids = chat.encode_text("a\x1b[2Jb\r\x07\n\x7f\x9b")
+  ids = families.text_ids(chat, "a\x1b[2Jb\r\x07\n\x7f\x9b")
   row = {
     "tokens": np.asarray(ids),
     "segment_ids": np.ones(len(ids), int),

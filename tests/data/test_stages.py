@@ -28,7 +28,7 @@ class _Data:
   def __init__(self, workdir, **changes):
     self.config = pipeline_run.small_config(**changes)
     self.workdir = workdir
-    chat = tokenizer.load(self.config.base.path)
+    chat = tokenizer.ChatTokenizer.load(self.config.base.path)
     self.encoder = encoding.Encoder(
       chat, self.config.view.call_format, self.config.encode
     )

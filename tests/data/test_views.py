@@ -41,7 +41,7 @@ def test_adaption_goes_from_plain_words_to_the_definition():
 def test_generation_goes_from_the_query_to_the_called_tools():
   view = views.make_view(_EXAMPLE, "generation", 0)
   assert _EXAMPLE.query in view.messages[0].content
-  assert views.parse_tools(view.target) == (_TOOLS[0], _TOOLS[2])
+  assert toolparse.parse_tools(view.target) == (_TOOLS[0], _TOOLS[2])
 
 
 def test_invocation_offers_the_called_tools_and_distractors():
@@ -78,20 +78,13 @@ def test_shuffling_changes_the_order_of_parameters_in_every_view():
 
   def order(kind, chosen):
     view = views.make_view(example, kind, 0, chosen)
-    shown = view.tools or views.parse_tools(view.target)
+    shown = view.tools or toolparse.parse_tools(view.target)
     return list(shown[0].parameters["properties"])
 
   for kind in views.KINDS:
     plain, shuffled = order(kind, ViewConfig()), order(kind, options)
     assert plain != shuffled
     assert sorted(plain) == sorted(shuffled)
-
-
-@pytest.mark.parametrize("weight", ["1", True, 0, -0.5])
-def test_a_weight_that_is_none_is_named(weight):
-  example = dataclasses.replace(_EXAMPLE, provenance={"weight": weight})
-  with pytest.raises(errors.UserError, match=r"e1: provenance\.weight"):
-    views.make_view(example, "invocation", 0)
 
 
 @pytest.mark.parametrize("field", ["mask_names", "shuffle_definitions"])
@@ -219,14 +212,6 @@ def test_description_says_what_the_schema_holds():
   )
 
 
-def test_tool_documents_become_adaption_examples_once_each():
-  examples = views.tool_examples([*_TOOLS, *_TOOLS])
-  assert [e.tools for e in examples] == [(tool,) for tool in _TOOLS]
-  view = views.make_view(examples[1], "adaption", 0)
-  assert view.target == _TOOLS[1].dumps()
-  assert views.make_view(examples[1], "generation", 0) is None
-
-
 def test_wrong_settings_are_named():
   with pytest.raises(errors.UserError, match="call_format"):
     ViewConfig(call_format="xml")
@@ -234,10 +219,6 @@ def test_wrong_settings_are_named():
     ViewConfig(max_distractors=-1)
   with pytest.raises(errors.UserError, match="invocation"):
     views.make_view(_EXAMPLE, "guess", 0)
-  with pytest.raises(errors.UserError, match=r"provenance\.weight"):
-    views.make_view(
-      dataclasses.replace(_EXAMPLE, provenance={"weight": "1"}), "generation", 0
-    )
 
 
 _ONE, _TWO = _TOOLS[0].dumps(), _TOOLS[1].dumps()
@@ -255,11 +236,11 @@ _ONE, _TWO = _TOOLS[0].dumps(), _TOOLS[1].dumps()
   ],
 )
 def test_parse_tools_reads_what_models_write(text):
-  assert views.parse_tools(text) == _TOOLS[:2]
+  assert toolparse.parse_tools(text) == _TOOLS[:2]
 
 
 def test_parse_tools_reads_no_tools():
-  assert views.parse_tools("[]") == ()
+  assert toolparse.parse_tools("[]") == ()
 
 
 @pytest.mark.parametrize(
@@ -287,7 +268,7 @@ def test_parse_tools_reads_no_tools():
 )  # fmt: skip
 def test_parse_tools_names_what_is_wrong(text, reason):
   with pytest.raises(toolparse.ToolParseError) as caught:
-    views.parse_tools(text)
+    toolparse.parse_tools(text)
   assert caught.value.reason is toolparse.ToolParseReason[reason]
   assert 0 <= caught.value.position <= len(text)
 
@@ -299,7 +280,7 @@ def test_parse_tools_names_what_is_wrong(text, reason):
 )
 def test_parse_tools_raises_nothing_else(text):
   with contextlib.suppress(toolparse.ToolParseError):
-    views.parse_tools(text)
+    toolparse.parse_tools(text)
 
 
 @hypothesis.settings(max_examples=50, deadline=None)
@@ -307,4 +288,4 @@ def test_parse_tools_raises_nothing_else(text):
 def test_parse_tools_survives_damage(cut, junk):
   text = json.dumps([tool.to_json() for tool in _TOOLS])
   with contextlib.suppress(toolparse.ToolParseError):
-    views.parse_tools(text[:cut] + junk + text[cut:])
+    toolparse.parse_tools(text[:cut] + junk + text[cut:])

@@ -21,7 +21,7 @@ import re
 import string
 from collections.abc import Callable, Mapping, Sequence
 
-from tooldev_jax.data import instructions
+from tooldev_jax import seeds
 from tooldev_jax.toolcall import jsontext, vocabulary
 
 # Top-level keywords that do not refer to parameters by name. A schema with
@@ -42,7 +42,7 @@ def mask_names(example: vocabulary.Example, seed: int) -> vocabulary.Example:
 
   A raw text in the provenance is taken out: it says the old names.
   """
-  rng = random.Random(instructions.draw(seed, example.id, "names"))
+  rng = random.Random(seeds.fold(seed, example.id, "names"))
   used: set[str] = set()
   renamed: dict[str, tuple[str, Mapping[str, str]]] = {}
   own = []
@@ -129,7 +129,7 @@ def shuffle_definitions(
   example: vocabulary.Example, seed: int
 ) -> vocabulary.Example:
   """Puts parameters, and the facts about each, in another order."""
-  rng = random.Random(instructions.draw(seed, example.id, "order"))
+  rng = random.Random(seeds.fold(seed, example.id, "order"))
   tools = tuple(
     dataclasses.replace(tool, parameters=_shuffled(tool.parameters, rng))
     for tool in example.tools

@@ -20,7 +20,7 @@ secret also goes to an end of a string that could be part of one.
 import functools
 import re
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tooldev_jax import errors
@@ -131,7 +131,3 @@ class ControlTokens:
       for i, piece in enumerate(self._whole.split(text))
       if piece
     ]
-
-  def holds(self, texts: Iterable[str]) -> bool:
-    """Whether any of `texts` spells out a whole control token."""
-    return any(self._whole.search(text) for text in texts)

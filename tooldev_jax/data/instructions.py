@@ -5,9 +5,10 @@ query: {query}" (arXiv 2505.07512); the other wordings are *chosen*: several of
 each kind, picked by seed, so that a model learns the task and not a sentence.
 """
 
-import hashlib
 from collections.abc import Sequence
 from typing import TypeVar
+
+from tooldev_jax import seeds
 
 _T = TypeVar("_T")
 
@@ -30,6 +31,9 @@ GENERATION = (
   "answered: {query}",
   "A user says: {query}\n\nWrite a JSON list of the tools needed to do that.",
 )
+
+# Kind of view to the wordings of its task.
+TASKS = {"adaption": ADAPTION, "generation": GENERATION}
 
 REFUSALS = (
   "None of the given tools can do that.",
@@ -74,17 +78,11 @@ CALL_SYNTAX = {
 }
 
 
-def draw(seed: int, *keys: str) -> int:
-  """A 64-bit number that depends on the seed and the keys alone."""
-  text = "\x1f".join([str(seed), *keys]).encode("utf-8", "surrogatepass")
-  return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big")
+def drawn(share: float, seed: int, *names: str) -> bool:
+  """True for a seeded `share` of all names."""
+  return seeds.fold(seed, *names) < share * 2**31
 
 
-def drawn(share: float, seed: int, *keys: str) -> bool:
-  """True for a seeded `share` of all keys."""
-  return draw(seed, *keys) < share * 2**64
-
-
-def choose(options: Sequence[_T], seed: int, *keys: str) -> _T:
+def choose(options: Sequence[_T], seed: int, *names: str) -> _T:
   """One of `options`, by seed."""
-  return options[draw(seed, *keys) % len(options)]
+  return options[seeds.fold(seed, *names) % len(options)]

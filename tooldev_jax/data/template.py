@@ -101,7 +101,6 @@ class ChatTemplate:
     self,
     messages: Sequence[vocabulary.Message],
     tools: Sequence[vocabulary.Tool] = (),
-    system: str | None = None,
     check_stable: bool = False,
   ) -> Dialogue:
     """Renders `messages` up to the next assistant turn.
@@ -109,17 +108,11 @@ class ChatTemplate:
     Args:
       messages: the conversation so far; ends before the turn to answer.
       tools: offered through the template's `tools=`.
-      system: system text put before the messages.
       check_stable: fill in `stable` (one more rendering a turn); else False.
 
     Raises:
       TemplateRefusal: the template knows no such conversation.
     """
-    if system is not None:
-      messages = [vocabulary.Message("system", system), *messages]
-      shift = 1
-    else:
-      shift = 0
     tool_dicts = [self._tool_dict(tool) for tool in tools] or None
     rows, text = self._render_first(messages, tool_dicts)
     at = [i for i, row in enumerate(rows) if row["role"] == "assistant"]
@@ -133,11 +126,10 @@ class ChatTemplate:
       check_stable and self._is_prompt(text[:start], rows[:i], tool_dicts)
       for i, start in zip(at, starts, strict=True)
     ]
-    given = [i for i, m in enumerate(messages) if m.role == "assistant"]
     return Dialogue(
-      (*parts, text[cursor:] + self.traits.thought_end),
-      tuple(i - shift for i in given),
-      tuple(stable),
+      parts=(*parts, text[cursor:] + self.traits.thought_end),
+      turns=tuple(i for i, m in enumerate(messages) if m.role == "assistant"),
+      stable=tuple(stable),
     )
 
   def _render_first(

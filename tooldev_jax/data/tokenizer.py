@@ -6,13 +6,12 @@ begins and ends, when to stop. Text is joined as ids and never tokenised twice.
 Two copies of the checkpoint's fast tokenizer do the work. One is the original
 and reads what the template wrote. The other knows no control tokens and reads
 what people and models wrote (see `control`). Both get one extra token, the
-*guard*, put before a piece that continues a stream and dropped from its ids:
+*guard*, put before a piece that continues a sequence and dropped from its ids:
 SentencePiece tokenizers treat the very start of a text differently, and the
 guard tells them that this is not it.
 """
 
 import dataclasses
-import functools
 import hashlib
 import json
 import os
@@ -28,20 +27,19 @@ from etils import epath
 
 from tooldev_jax import io
 from tooldev_jax.data import control, template
-from tooldev_jax.toolcall import vocabulary
 
 TokenizerError = control.TokenizerError
 
 
 @dataclasses.dataclass(frozen=True)
 class Piece:
-  """A stretch of a token stream before it is tokenised.
+  """A stretch of a sequence before it is tokenised.
 
   Attributes:
     kind: "template" (control tokens count), "plain" (nothing in it is a
       control token) or "control" (the text is one control token).
     text: the characters.
-    first: it opens the stream.
+    first: it opens the sequence.
   """
 
   kind: str
@@ -126,10 +124,6 @@ class ChatTokenizer:
         raise TokenizerError(_why_unread(e, name, here)) from e
       return cls(hf_tokenizer, name, _generation_eos(here))
 
-  def encode_text(self, text: str) -> list[int]:
-    """Ids of `text` as it stands within a stream; never control tokens."""
-    return self.encode_pieces([Piece("plain", text)])[0]
-
   def decode(self, ids: Sequence[int]) -> str:
     """Text of sampled ids: stop tokens and padding at the end are left out.
 
@@ -149,28 +143,6 @@ class ChatTokenizer:
     """
     known = [i for i in ids if i < self.vocab_size]
     return self._hf.backend_tokenizer.decode(known, skip_special_tokens=False)
-
-  def prompt_ids(
-    self,
-    messages: Sequence[vocabulary.Message],
-    tools: Sequence[vocabulary.Tool] = (),
-    system: str | None = None,
-  ) -> list[int]:
-    """Prompt for the next assistant turn, with the generation prompt.
-
-    Earlier assistant turns are joined as plain text; `encoding.Encoder` is
-    the way to write their calls in a format's own tokens.
-
-    Raises:
-      template.TemplateRefusal: the template knows no such conversation.
-    """
-    dialogue = self.template.dialogue(messages, tools, system)
-    pieces = self.text_pieces(dialogue.parts[0], first=True)
-    end = Piece("control", self.template.traits.turn_end)
-    for turn, part in zip(dialogue.turns, dialogue.parts[1:], strict=True):
-      answer = self.template.traits.lead + messages[turn].content
-      pieces += [Piece("plain", answer), end, *self.text_pieces(part)]
-    return [i for ids in self.encode_pieces(pieces) for i in ids]
 
   def text_pieces(self, part: str, first: bool = False) -> list[Piece]:
     """Cuts template text into pieces whose foreign text cannot steer."""
@@ -386,9 +358,3 @@ def _with_guard(spec: str, guard: str) -> tokenizers.Tokenizer:
     [tokenizers.AddedToken(guard, normalized=False, special=True)]
   )
   return tokenizer
-
-
-@functools.cache
-def load(source: str) -> ChatTokenizer:
-  """`ChatTokenizer.load`, once a process for each source."""
-  return ChatTokenizer.load(source)

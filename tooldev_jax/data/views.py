@@ -13,23 +13,12 @@ import dataclasses
 import random
 from collections.abc import Mapping, Sequence
 
-from tooldev_jax import errors
+from tooldev_jax import errors, seeds
 from tooldev_jax.config import ViewConfig
 from tooldev_jax.data import augment, instructions
-from tooldev_jax.data.toolparse import parse_tools
 from tooldev_jax.toolcall import formats, jsontext, vocabulary
 
 KINDS = ("adaption", "generation", "invocation")
-
-__all__ = [
-  "KINDS",
-  "View",
-  "ViewError",
-  "describe_tool",
-  "make_view",
-  "parse_tools",
-  "tool_examples",
-]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,22 +86,6 @@ def make_view(
   return _invocation(example, seed, options, pool)
 
 
-def tool_examples(
-  tools: Sequence[vocabulary.Tool], source: str = "tools"
-) -> list[vocabulary.Example]:
-  """An example for the adaption view from each distinct tool definition."""
-  distinct = {tool.dumps(): tool for tool in tools}
-  return [
-    vocabulary.Example(
-      id=f"{source}-{i}-{tool.name}",
-      messages=(),
-      tools=(tool,),
-      provenance={"source": source, "category": "tool"},
-    )
-    for i, tool in enumerate(distinct.values())
-  ]
-
-
 def describe_tool(tool: vocabulary.Tool) -> str:
   """A tool in plain words: name, purpose, and each parameter in a line.
 
@@ -129,9 +102,8 @@ def describe_tool(tool: vocabulary.Tool) -> str:
 def _shuffled(
   example: vocabulary.Example, seed: int, options: ViewConfig
 ) -> vocabulary.Example:
-  if instructions.drawn(
-    options.shuffle_definitions, seed, example.id, "shuffle"
-  ):
+  share = options.shuffle_definitions
+  if instructions.drawn(share, seed, example.id, "shuffle"):
     return augment.shuffle_definitions(example, seed)
   return example
 
@@ -140,28 +112,31 @@ def _adaption(example: vocabulary.Example, seed: int) -> View | None:
   if not example.tools:
     return None
   tool = instructions.choose(example.tools, seed, example.id, "tool")
-  wording = instructions.choose(
-    instructions.ADAPTION, seed, example.id, "adaption"
-  )
-  text = wording.replace("{description}", describe_tool(tool))
-  return _task("adaption", example, text, tool.dumps())
+  said = {"{description}": describe_tool(tool)}
+  return _task("adaption", example, seed, said, tool.dumps())
 
 
 def _generation(example: vocabulary.Example, seed: int) -> View | None:
   called = example.called_tools
   if not called or not example.query:
     return None
-  wording = instructions.choose(
-    instructions.GENERATION, seed, example.id, "generation"
-  )
-  text = wording.replace("{query}", example.query)
   target = jsontext.dump([tool.to_json() for tool in called])
-  return _task("generation", example, text, target)
+  said = {"{query}": example.query}
+  return _task("generation", example, seed, said, target)
 
 
 def _task(
-  kind: str, example: vocabulary.Example, text: str, target: str
+  kind: str,
+  example: vocabulary.Example,
+  seed: int,
+  said: Mapping[str, str],
+  target: str,
 ) -> View:
+  """A task of one message, in one of the wordings of its kind."""
+  wordings = instructions.TASKS[kind]
+  text = instructions.choose(wordings, seed, example.id, kind)
+  for mark, value in said.items():
+    text = text.replace(mark, value)
   message = vocabulary.Message("user", text)
   return View(kind, example.id, (message,), (), target, _weight(example))
 
@@ -174,35 +149,38 @@ def _invocation(
 ) -> View | None:
   if not example.messages:
     return None
-  offered = _offered(example, _needed(example), seed, options, pool)
-  # Distractors are changed with the rest, or they would be told by their names.
+  # Distractors are renamed with the rest, or their names would betray them.
+  offered = _offered(example, seed, options, pool)
   example = dataclasses.replace(example, tools=offered)
   if instructions.drawn(options.mask_names, seed, example.id, "mask"):
     example = augment.mask_names(example, seed)
   example = _shuffled(example, seed, options)
-  raw = example.provenance.get("raw")
-  if isinstance(raw, str):
-    target = raw
-  elif example.calls:
-    text = example.answer if options.keep_text else ""
-    call_format = formats.get_format(options.call_format)
-    try:
-      target = call_format.render(example.calls, text)
-    except formats.RenderError as e:
-      raise ViewError(f"example {example.id}: {e}") from e
-  else:
-    target = example.answer or instructions.choose(
-      instructions.REFUSALS, seed, example.id, "refusal"
-    )
   return View(
     kind="invocation",
     example_id=example.id,
     messages=example.messages,
     tools=example.tools,
-    target=target,
+    target=_answer(example, seed, options),
     weight=_weight(example),
     needed=tuple(tool.name for tool in _needed(example)),
   )
+
+
+def _answer(example: vocabulary.Example, seed: int, options: ViewConfig) -> str:
+  raw = example.provenance.get("raw")
+  if isinstance(raw, str):
+    return raw
+  if not example.calls:
+    refusals = instructions.REFUSALS
+    return example.answer or instructions.choose(
+      refusals, seed, example.id, "refusal"
+    )
+  text = example.answer if options.keep_text else ""
+  call_format = formats.get_format(options.call_format)
+  try:
+    return call_format.render(example.calls, text)
+  except formats.RenderError as e:
+    raise ViewError(f"example {example.id}: {e}") from e
 
 
 def _needed(example: vocabulary.Example) -> list[vocabulary.Tool]:
@@ -214,17 +192,19 @@ def _needed(example: vocabulary.Example) -> list[vocabulary.Tool]:
 
 def _offered(
   example: vocabulary.Example,
-  needed: Sequence[vocabulary.Tool],
   seed: int,
   options: ViewConfig,
   pool: Sequence[vocabulary.Tool],
 ) -> tuple[vocabulary.Tool, ...]:
-  rng = random.Random(instructions.draw(seed, example.id, "distractors"))
+  """The tools of the prompt: the needed ones and distractors, in order."""
+  rng = random.Random(seeds.fold(seed, example.id, "distractors"))
   wanted = rng.randint(0, options.max_distractors)
-  names = {tool.name for tool in needed}
-  given = [tool for tool in example.tools if tool.name not in names]
-  chosen = given if options.keep_given else _sample(given, wanted, rng)
-  names |= {tool.name for tool in example.tools}
+  needed = _needed(example)
+  called = {tool.name for tool in needed}
+  chosen = [tool for tool in example.tools if tool.name not in called]
+  if not options.keep_given:
+    chosen = rng.sample(chosen, min(wanted, len(chosen)))
+  names = {tool.name for tool in example.tools}
   # A pool is long: draw positions until enough new names turn up.
   for _ in range(4 * wanted):
     if len(chosen) >= wanted or not pool:
@@ -232,27 +212,16 @@ def _offered(
     tool = pool[rng.randrange(len(pool))]
     if tool.name not in names:
       names.add(tool.name)
-      chosen = [*chosen, tool]
+      chosen.append(tool)
   tools = [*needed, *chosen]
   if options.shuffle_tools:
     rng.shuffle(tools)
   return tuple(tools)
 
 
-def _sample(
-  tools: list[vocabulary.Tool], count: int, rng: random.Random
-) -> list[vocabulary.Tool]:
-  return rng.sample(tools, min(count, len(tools)))
-
-
 def _weight(example: vocabulary.Example) -> float:
   weight = example.provenance.get("weight", 1.0)
-  number = isinstance(weight, int | float) and not isinstance(weight, bool)
-  if not number or weight <= 0:
-    raise errors.UserError(
-      f"example {example.id}: provenance.weight is {weight!r}; it must be a"
-      " number above 0"
-    )
+  assert isinstance(weight, int | float)  # The reader of rows looks at it.
   return float(weight)
 
 

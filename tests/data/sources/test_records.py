@@ -1,3 +1,4 @@
+import dataclasses
 import gzip
 import json
 
@@ -50,6 +51,15 @@ def test_bad_rows_are_reported_by_line_and_reason(tmp_path):
   with pytest.raises(errors.UserError, match="4 of 6 rows are bad") as caught:
     read.require(0.6)
   assert f"{path}:2: field /messages/0/role" in str(caught.value)
+
+
+@pytest.mark.parametrize("weight", ["1", True, 0, -0.5, [1]])
+def test_a_row_with_an_odd_weight_is_bad(tmp_path, weight):
+  odd = dataclasses.replace(_EXAMPLES[1], provenance={"weight": weight})
+  records.write(tmp_path / "rows.jsonl", [_EXAMPLES[0], odd])
+  read = sources.read_examples(tmp_path / "rows.jsonl", "records")
+  assert read.examples == _EXAMPLES[:1]
+  assert read.rejected[0].reason == "provenance.weight is no number above 0"
 
 
 def test_a_row_whose_id_came_before_is_bad(tmp_path):

@@ -96,7 +96,7 @@ def test_hermes():
   assert talk.answer == "Shelf four."
   assert short.calls == (call,)
   assert short.tools == talk.tools
-  assert _bad(read) == [(3, "no conversations")]
+  assert _bad(read) == [(3, "conversations are no list")]
 
 
 def test_glaive():

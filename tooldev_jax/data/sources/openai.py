@@ -76,9 +76,11 @@ def _text(content: jsontext.Json) -> str:
     return content
   if not isinstance(content, list):
     raise rows.RowError("content is no text", type(content).__name__)
-  texts = [x.get("text") if isinstance(x, Mapping) else None for x in content]
-  if not all(isinstance(text, str) for text in texts):
-    raise rows.RowError("content has a part that is no text")
+  texts = []
+  for part in content:
+    if not isinstance(part, Mapping) or not isinstance(part.get("text"), str):
+      raise rows.RowError("content has a part that is no text")
+    texts.append(part["text"])
   return "\n".join(texts)
 
 

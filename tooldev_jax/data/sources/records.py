@@ -46,6 +46,12 @@ def _example(row: jsontext.Json) -> vocabulary.Example:
   example = vocabulary.Example.from_json(row)
   if not example.id:
     raise rows.RowError("no id")
+  weight = example.provenance.get("weight", 1)
+  number = isinstance(weight, int | float) and not isinstance(weight, bool)
+  if not number or weight <= 0:
+    raise rows.RowError(
+      "provenance.weight is no number above 0", jsontext.dump(weight)
+    )
   tools_by_name = {tool.name: tool for tool in reversed(example.tools)}
 
   def clean(calls: Sequence[vocabulary.Call]) -> tuple[vocabulary.Call, ...]:

@@ -34,9 +34,11 @@ def measure(data: pathlib.Path) -> dict:
     ).examples
   ]
   strict = DecontaminateConfig(reasons=REASONS)
-  report = decontaminate.decontaminate(training, evaluation, strict).report()
+  sets = {"sgd": training}
+  clean = decontaminate.decontaminate
+  report = clean(sets, evaluation, strict)["sgd"].report()
   any_length = DecontaminateConfig(min_words=1)
-  every = decontaminate.decontaminate(training, evaluation, any_length)
+  every = clean(sets, evaluation, any_length)["sgd"]
   said = {m.content for e in training for m in e.messages if m.role == "user"}
   folded = {text.strip().lower() for text in said}
 

@@ -87,7 +87,7 @@ def measure(data: pathlib.Path, repeat: int) -> dict:
     tokens = packed.report.tokens
     results[call_format] = {
       "tokens": tokens,
-      "streams": packed.report.examples,
+      "sequences": packed.report.examples,
       "wall_seconds": wall,
       "cpu_seconds": cpu,
       "tokens_per_second": tokens / wall,

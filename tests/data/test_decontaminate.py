@@ -1,4 +1,5 @@
 import dataclasses
+import random
 
 import pytest
 
@@ -23,6 +24,10 @@ _EVALUATION = (
 )  # fmt: skip
 
 
+def _clean(examples, evaluation, config=None):
+  return dc.decontaminate({"x": examples}, evaluation, config)["x"]
+
+
 _STRICT = dc.DecontaminateConfig(reasons=dc.REASONS)
 
 
@@ -39,16 +44,14 @@ def test_names_meet_whatever_their_spelling():
   assert normal == {"restaurants 1 book table"}
   for name in (*names, "restaurants1booktable"):
     example = _example("a", "x", name)
-    result = dc.decontaminate([example], _EVALUATION, _STRICT)
+    result = _clean([example], _EVALUATION, _STRICT)
     assert _reasons(result) == [("a", dc.TOOL_NAME, "ev0")]
     assert result.kept == ()
 
 
 def test_queries_meet_whatever_their_punctuation():
   text = "please book a QUIET table, for two people - tonight"
-  result = dc.decontaminate(
-    [_example("a", "And then?", turns=(text,))], _EVALUATION
-  )
+  result = _clean([_example("a", "And then?", turns=(text,))], _EVALUATION)
   assert _reasons(result) == [("a", dc.EXACT_QUERY, "ev0")]
 
 
@@ -62,7 +65,7 @@ def test_queries_meet_in_scripts_without_spaces():
       ("other", "我想订一张去上海的火车票"),
     )
   )
-  result = dc.decontaminate([same, near, other], evaluation)
+  result = _clean([same, near, other], evaluation)
   assert _reasons(result) == [
     ("same", dc.EXACT_QUERY, "ev"),
     ("near", dc.NEAR_QUERY, "ev"),
@@ -72,40 +75,36 @@ def test_queries_meet_in_scripts_without_spaces():
 def test_near_queries_are_found_and_verified():
   near = "Show me all cheap flights from Oslo to Rome next month."
   far = "Show me all cheap hotels in Oslo or in Rome next week."
-  result = dc.decontaminate(
-    [_example("near", near), _example("far", far)], _EVALUATION
-  )
+  result = _clean([_example("near", near), _example("far", far)], _EVALUATION)
   assert _reasons(result) == [("near", dc.NEAR_QUERY, "ev1")]
   assert [example.id for example in result.kept] == ["far"]
 
 
 def test_short_queries_are_no_evidence():
   evaluation = [_example("ev", "Yes please.")]
-  result = dc.decontaminate([_example("a", "Yes please.", "other")], evaluation)
+  result = _clean([_example("a", "Yes please.", "other")], evaluation)
   assert result.hits == ()
   every = dc.DecontaminateConfig(min_words=1)
-  assert dc.decontaminate(
-    [_example("a", "yes, please", "other")], evaluation, every
-  ).hits
+  assert _clean([_example("a", "yes, please", "other")], evaluation, every).hits
 
 
 def test_names_are_reported_and_not_a_reason_to_remove_unless_asked_for():
   example = _example("a", "x", "find_flights")
-  result = dc.decontaminate([example], _EVALUATION)
+  result = _clean([example], _EVALUATION)
   assert result.kept == (example,)
   assert _reasons(result) == [("a", dc.TOOL_NAME, "ev1")]
 
 
 def test_uncalled_tools_count_when_asked_for():
   example = _example("a", "x", "find_flights", call=False)
-  assert dc.decontaminate([example], _EVALUATION, _STRICT).hits == ()
+  assert _clean([example], _EVALUATION, _STRICT).hits == ()
   strict = dataclasses.replace(_STRICT, offered_tools=True)
-  assert dc.decontaminate([example], _EVALUATION, strict).kept == ()
+  assert _clean([example], _EVALUATION, strict).kept == ()
 
 
 def test_documents_are_judged_by_their_tool():
   document = Example("doc", (), (Tool("find_flights"),))
-  assert dc.decontaminate([document], _EVALUATION, _STRICT).kept == ()
+  assert _clean([document], _EVALUATION, _STRICT).kept == ()
 
 
 def test_report_counts_both_sides():
@@ -114,7 +113,7 @@ def test_report_counts_both_sides():
     _example("b", "y", "FindFlights"),
     _example("c", "z"),
   ]
-  report = dc.decontaminate(training, _EVALUATION, _STRICT).report()
+  report = _clean(training, _EVALUATION, _STRICT).report()
   assert report == {
     "kept": 1,
     "removed": 2,
@@ -127,20 +126,21 @@ def test_report_counts_both_sides():
   }  # fmt: skip
 
 
-def test_banding_seldom_misses_what_counts():
-  assert dc.miss_probability(0.6) < 0.012
-  assert dc.miss_probability(0.8) < 1e-7
-  # Measured: pairs that share 60 to 65 % of their trigrams are found.
-  words = [f"w{i}" for i in range(400)]
-  found = total = 0
-  for start in range(0, 360, 3):
-    one = words[start : start + 40]
-    two = [*one[:35], "a", "b", "c", "d", "e"]
-    a, b = dc._grams(" ".join(one)), dc._grams(" ".join(two))
-    assert 0.7 < len(a & b) / len(a | b) < 0.8
-    found += bool(set(dc._bands(a)) & set(dc._bands(b)))
-    total += 1
-  assert found / total > 0.98
+def test_near_queries_are_those_of_a_plain_comparison():
+  rng = random.Random(0)
+  words = [f"w{i}" for i in range(9)]
+  texts = [" ".join(rng.choices(words, k=rng.randint(4, 9))) for _ in range(80)]
+  evaluation = [_example(f"ev{i}", text) for i, text in enumerate(texts[:40])]
+  for near in (0.1, 0.34, 1.0):
+    config = dc.DecontaminateConfig(near=near)
+    for text in texts[40:]:
+      found = _clean([_example("a", text, "other")], evaluation, config)
+      a = dc._grams(text)
+      expected = text in texts[:40] or any(
+        len(a & dc._grams(b)) >= near * len(a | dc._grams(b))
+        for b in texts[:40]
+      )
+      assert (found.kept == ()) == expected
 
 
 def test_wrong_settings_are_named():
@@ -161,11 +161,11 @@ def test_sgd_dev_against_bfcl_live():
   training = sources.read_examples(
     real.DATA / "calls/sgd_dev.jsonl.gz", "sgd"
   ).examples
-  result = dc.decontaminate(training[:300], evaluation, _STRICT)
+  result = _clean(training[:300], evaluation, _STRICT)
   assert result.evaluation_size == 2251
   names = {dc.normal_name(tool.name) for e in evaluation for tool in e.tools}
   for hit in result.hits:
     if hit.reason == dc.TOOL_NAME:
       assert hit.detail in names
-  clean = dc.decontaminate(result.kept, evaluation, _STRICT)
+  clean = _clean(result.kept, evaluation, _STRICT)
   assert clean.hits == ()

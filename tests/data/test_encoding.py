@@ -69,31 +69,31 @@ def _text(chat, ids):
   )
 
 
-def _trained_runs(stream):
+def _trained_runs(sequence):
   """Token ids of each unbroken run of trained tokens."""
-  edges = np.flatnonzero(np.diff(stream.trained.astype(int), prepend=0))
-  runs = np.split(stream.tokens, edges)
+  edges = np.flatnonzero(np.diff(sequence.trained.astype(int), prepend=0))
+  runs = np.split(sequence.tokens, edges)
   return [run for run, at in zip(runs[1:], edges, strict=True)
-          if stream.trained[at]]  # fmt: skip
+          if sequence.trained[at]]  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", views.KINDS)
 def test_stream_is_prompt_then_target_then_stop(chat, family, kind):
   encoder = _encoder(chat, family)
   view = _view(_EXAMPLE, encoder, kind)
-  stream = families.encode(encoder, view)
+  sequence = families.encode(encoder, view)
   prompt = encoder.prompt_ids(view)
-  assert stream.tokens[: len(prompt)].tolist() == prompt
-  assert not stream.trained[: len(prompt)].any()
-  assert stream.trained[len(prompt) :].all()
-  assert stream.tokens[-1] == chat.turn_end_id
-  assert chat.decode(stream.tokens[len(prompt) :]).strip() == view.target
+  assert sequence.tokens[: len(prompt)].tolist() == prompt
+  assert not sequence.trained[: len(prompt)].any()
+  assert sequence.trained[len(prompt) :].all()
+  assert sequence.tokens[-1] == chat.turn_end_id
+  assert chat.decode(sequence.tokens[len(prompt) :]).strip() == view.target
 
 
 def test_sampled_target_parses_to_the_gold_calls(chat, family):
   encoder = _encoder(chat, family)
-  stream = families.encode(encoder, _view(_EXAMPLE, encoder))
-  text = chat.decode(stream.tokens[stream.trained])
+  sequence = families.encode(encoder, _view(_EXAMPLE, encoder))
+  text = chat.decode(sequence.tokens[sequence.trained])
   assert formats.get_format(encoder.call_format).parse(text).calls == _CALLS
 
 
@@ -112,12 +112,12 @@ def test_a_formats_own_marks_are_the_checkpoints_tokens(
   for calls in (_CALLS, (hostile, hostile)):
     encoder = _encoder(chat, name)
     view = _view(dataclasses.replace(_EXAMPLE, calls=calls), encoder)
-    stream = families.encode(encoder, view)
+    sequence = families.encode(encoder, view)
     controls = set(chat.control.ids.values())
-    found = [i for i in stream.tokens[stream.trained] if i in controls]
+    found = [i for i in sequence.tokens[sequence.trained] if i in controls]
     expected = [chat.control.ids[mark] for mark in marks]
     assert found == [*expected, chat.turn_end_id]
-    text = chat.decode(stream.tokens[stream.trained])
+    text = chat.decode(sequence.tokens[sequence.trained])
     read = formats.get_format(encoder.call_format).parse(text)
     assert read.calls == calls
 
@@ -128,9 +128,9 @@ def test_answers_without_calls_hold_no_marks(chat_tokenizers):
   view = dataclasses.replace(
     _view(_EXAMPLE, encoder), target="I would write [TOOL_CALLS], but no."
   )
-  stream = families.encode(encoder, view)
+  sequence = families.encode(encoder, view)
   mark = chat.control.ids["[TOOL_CALLS]"]
-  assert mark not in stream.tokens[stream.trained]
+  assert mark not in sequence.tokens[sequence.trained]
 
 
 @pytest.mark.parametrize("turns", TURNS)
@@ -151,21 +151,21 @@ def test_dialogues_train_the_chosen_turns(chat, family, turns):
 
 
 @pytest.mark.parametrize(
-  ("name", "streams"),
+  ("name", "sequences"),
   [("llama31", 1), ("qwen25", 1), ("qwen3", 3), ("mistral", 3), ("gemma", 1)],
 )
 def test_each_trained_turn_stands_where_it_would_be_sampled(
-  chat_tokenizers, name, streams
+  chat_tokenizers, name, sequences
 ):
   chat = chat_tokenizers[name]
   encoder = _encoder(chat, name, turns="all")
   view = _view(_TALK, encoder)
   found = encoder.encode_all([view]).encoded
-  assert len(found) == streams
+  assert len(found) == sequences
   contexts = []
-  for stream in found:
-    starts = np.flatnonzero(np.diff(stream.trained.astype(int)) == 1) + 1
-    contexts += [stream.tokens[:start].tolist() for start in starts]
+  for sequence in found:
+    starts = np.flatnonzero(np.diff(sequence.trained.astype(int)) == 1) + 1
+    contexts += [sequence.tokens[:start].tolist() for start in starts]
   asked = [
     encoder.prompt_ids(dataclasses.replace(view, messages=view.messages[:i]))
     for i in (1, 3, 5)
@@ -175,9 +175,9 @@ def test_each_trained_turn_stands_where_it_would_be_sampled(
 
 def test_tool_results_are_never_trained(chat, family):
   encoder = _encoder(chat, family, turns="all")
-  for stream in encoder.encode_all([_view(_TALK, encoder)]).encoded:
-    assert "sky" not in _text(chat, stream.tokens[stream.trained])
-  assert "sky" in _text(chat, stream.tokens)
+  for sequence in encoder.encode_all([_view(_TALK, encoder)]).encoded:
+    assert "sky" not in _text(chat, sequence.tokens[sequence.trained])
+  assert "sky" in _text(chat, sequence.tokens)
 
 
 def test_thoughts_are_stripped_unless_asked_for(chat_tokenizers):
@@ -187,8 +187,8 @@ def test_thoughts_are_stripped_unless_asked_for(chat_tokenizers):
   )
   for strip in (True, False):
     encoder = _encoder(chat, "llama31", turns="all", strip_thoughts=strip)
-    stream = families.encode(encoder, _view(example, encoder))
-    text = _text(chat, stream.tokens)
+    sequence = families.encode(encoder, _view(example, encoder))
+    text = _text(chat, sequence.tokens)
     assert ("Hm." in text, "Blue." in text) == (not strip, not strip)
     assert "No tool fits." in text and "It is blue." in text
 
@@ -201,8 +201,8 @@ def test_thoughts_in_arguments_and_documents_are_text(chat, family):
   )
   for kind in views.KINDS:
     view = _view(example, encoder, kind)
-    stream = families.encode(encoder, view)
-    assert chat.decode(stream.tokens[stream.trained]).strip() == view.target
+    sequence = families.encode(encoder, view)
+    assert chat.decode(sequence.tokens[sequence.trained]).strip() == view.target
 
 
 def test_an_unfinished_thought_leaves_no_target(chat_tokenizers):
@@ -223,12 +223,12 @@ def test_distractors_go_first_and_documents_are_never_cut(chat, family):
   )
   for limit in range(len(bare.tokens), len(whole.tokens) + 1, 7):
     encoder = _encoder(chat, family, max_length=limit)
-    stream = families.encode(encoder, view)
-    assert len(stream.tokens) <= limit
-    text = _text(chat, stream.tokens)
+    sequence = families.encode(encoder, view)
+    assert len(sequence.tokens) <= limit
+    text = _text(chat, sequence.tokens)
     shown = [t for t in view.tools if f'"{t.name}"' in text]
     assert {t.name for t in shown} >= set(view.needed)
-    assert len(shown) == len(view.tools) - stream.dropped_tools
+    assert len(shown) == len(view.tools) - sequence.dropped_tools
     assert text.count("Does get_") == len(shown)
     # Kept distractors are the first offered ones.
     spare = [t for t in view.tools if t.name not in view.needed]
@@ -248,13 +248,13 @@ def test_shortening_keeps_as_many_distractors_as_fit(chat_tokenizers):
   for count in range(3):
     spare = [t for t in view.tools if t.name not in view.needed][:count]
     tools = tuple(t for t in view.tools if t.name in view.needed or t in spare)
-    stream = families.encode(
+    sequence = families.encode(
       _encoder(chat, "qwen25"), dataclasses.replace(view, tools=tools)
     )
-    lengths.append(len(stream.tokens))
+    lengths.append(len(sequence.tokens))
   for count, limit in enumerate(lengths):
-    stream = families.encode(_encoder(chat, "qwen25", max_length=limit), view)
-    assert stream.dropped_tools == 2 - count
+    sequence = families.encode(_encoder(chat, "qwen25", max_length=limit), view)
+    assert sequence.dropped_tools == 2 - count
 
 
 def test_many_views_encode_as_one(chat, family):
@@ -282,9 +282,9 @@ def test_hostile_values_train_no_control_tokens(chat_tokenizers, name, text):
   def controls(value):
     calls = (Call("get_weather", {"city": value}),)
     example = Example("e", (Message("user", value),), _TOOLS, calls)
-    stream = families.encode(encoder, _view(example, encoder))
+    sequence = families.encode(encoder, _view(example, encoder))
     ids = set(chat.control.ids.values()) - {chat._hf.unk_token_id}
-    return [int(i) for i in stream.tokens if int(i) in ids]
+    return [int(i) for i in sequence.tokens if int(i) in ids]
 
   assert controls(text) == controls("x")
 
@@ -338,7 +338,7 @@ def test_a_target_whose_characters_the_tokenizer_drops_is_counted(
     for name, text in (("gone", "\u2603"), ("here", "a\u2603b"))
   ]
   found = encoder.encode_all(made)
-  assert [stream.example_id for stream in found.encoded] == ["here"]
+  assert [sequence.example_id for sequence in found.encoded] == ["here"]
   assert found.dropped_ids == {encoding.EMPTY_TARGET: ("gone",)}
 
 
@@ -347,6 +347,8 @@ def test_a_greeting_before_the_query_is_not_trained(chat_tokenizers):
   options = EncodeConfig(prompt_style="toolace", turns="all")
   messages = (Message("assistant", "Welcome."), Message("user", "Hello."))
   view = views.View("invocation", "e", messages, (), "Good day.")
-  (stream,) = encoding.Encoder(chat, options=options).encode_all([view]).encoded
-  assert "Welcome." in chat.decode_exact(stream.tokens)
-  assert chat.decode(stream.tokens[stream.trained]) == "Good day."
+  (sequence,) = (
+    encoding.Encoder(chat, options=options).encode_all([view]).encoded
+  )
+  assert "Welcome." in chat.decode_exact(sequence.tokens)
+  assert chat.decode(sequence.tokens[sequence.trained]) == "Good day."

@@ -10,19 +10,19 @@ from tooldev_jax import errors
 from tooldev_jax.data import encoding, loader, packing
 
 
-def _streams(count, seed=0, longest=60):
-  """Streams whose every token names its stream and place."""
+def _sequences(count, seed=0, longest=60):
+  """Sequences whose every token names its sequence and place."""
   rng = np.random.default_rng(seed)
-  streams = []
+  sequences = []
   for i in range(count):
     length = int(rng.integers(4, longest))
     trained = np.zeros(length, np.bool_)
     trained[int(rng.integers(1, length - 1)) :] = True
     tokens = (1000 * (i + 1) + np.arange(length)).astype(np.int32)
-    streams.append(
+    sequences.append(
       encoding.Encoded(tokens, trained, 1 + i / 8, "invocation", str(i))
     )
-  return streams
+  return sequences
 
 
 _CONFIG = loader.LoaderConfig(
@@ -69,32 +69,32 @@ def test_rows_are_full_for_lengths_of_tool_data():
 
 
 def test_what_fits_no_row_is_named():
-  with pytest.raises(errors.UserError, match="stream 1 has 65 tokens"):
+  with pytest.raises(errors.UserError, match="sequence 1 has 65 tokens"):
     packing.pack([3, 65], [1, 1], 64, 64, 0, 0)
   with pytest.raises(errors.UserError, match="trained tokens, and max_targets"):
     packing.pack([3, 60], [1, 9], 64, 8, 0, 0)
 
 
-def test_batches_hold_exactly_the_streams():
-  streams = _streams(40)
-  data = loader.TrainData.build(streams, _CONFIG, pad_id=9)
+def test_batches_hold_exactly_the_sequences():
+  sequences = _sequences(40)
+  data = loader.TrainData.build(sequences, _CONFIG, pad_id=9)
   seen = collections.Counter()
   for step in range(data.num_steps):
     batch = data.batch(step)
     assert {key: x.shape for key, x in batch.items()} == data.shapes
     for k, r in np.ndindex(batch["tokens"].shape[:2]):
       seen.update(_check_row({key: x[k, r] for key, x in batch.items()},
-                             streams))  # fmt: skip
+                             sequences))  # fmt: skip
   assert seen == dict.fromkeys(range(40), _CONFIG.epochs)
 
 
-def _check_row(row, streams):
-  """Checks one row against its streams; yields their numbers."""
+def _check_row(row, sequences):
+  """Checks one row against its sequences; yields their numbers."""
   segments = row["segment_ids"]
   members = [s for s in np.unique(segments) if s]
   assert members == list(range(1, len(members) + 1))
   used = int((segments > 0).sum())
-  assert (segments[:used] > 0).all()  # streams first, then padding
+  assert (segments[:used] > 0).all()  # sequences first, then padding
   assert (row["tokens"][used:] == 9).all()
   assert not row["positions"][used:].any()
   weights = row["target_weights"]
@@ -102,19 +102,19 @@ def _check_row(row, streams):
   for segment in members:
     at = np.flatnonzero(segments == segment)
     number = int(row["tokens"][at[0]]) // 1000 - 1
-    stream = streams[number]
-    np.testing.assert_array_equal(row["tokens"][at], stream.tokens)
+    sequence = sequences[number]
+    np.testing.assert_array_equal(row["tokens"][at], sequence.tokens)
     np.testing.assert_array_equal(row["positions"][at], np.arange(len(at)))
-    labels = np.flatnonzero(stream.trained)
+    labels = np.flatnonzero(sequence.trained)
     part = slice(done, done + len(labels))
     np.testing.assert_array_equal(
       row["target_positions"][part], at[0] + labels - 1
     )
     np.testing.assert_array_equal(
-      row["target_ids"][part], stream.tokens[labels]
+      row["target_ids"][part], sequence.tokens[labels]
     )
     np.testing.assert_array_equal(
-      weights[part], np.float32(stream.weight) * np.ones(len(labels))
+      weights[part], np.float32(sequence.weight) * np.ones(len(labels))
     )
     # The label is the next token, within the same segment.
     np.testing.assert_array_equal(
@@ -127,36 +127,36 @@ def _check_row(row, streams):
 
 
 def test_targets_never_exceed_their_capacity():
-  streams = _streams(60)
+  sequences = _sequences(60)
   config = loader.LoaderConfig(row_length=128, max_targets=64)
-  data = loader.TrainData.build(streams, config)
+  data = loader.TrainData.build(sequences, config)
   assert data.shapes["target_ids"][-1] == 64
   total = sum(
     int((data.batch(step)["target_weights"] > 0).sum())
     for step in range(data.num_steps)
   )
-  assert total == sum(stream.num_trained for stream in streams)
+  assert total == sum(sequence.num_trained for sequence in sequences)
 
 
 def test_a_batch_counts_examples():
-  streams = _streams(400)
+  sequences = _sequences(400)
   for wanted in (16, 48, 100):
     config = loader.LoaderConfig(row_length=256, batch_examples=wanted)
-    report = loader.TrainData.build(streams, config).report
+    report = loader.TrainData.build(sequences, config).report
     mean = report.examples / report.rows
     assert report.rows_per_step == int(np.ceil(wanted / mean))
     assert wanted <= report.examples_per_step < wanted + mean
 
 
 def test_rows_divide_over_mesh_and_micro_batches():
-  data = loader.TrainData.build(_streams(40), _CONFIG)
+  data = loader.TrainData.build(_sequences(40), _CONFIG)
   k, rows, length = data.shapes["tokens"]
   assert (k, rows % 4, length) == (2, 0, 64)
   assert data.report.rows_per_step == k * rows
 
 
 def test_last_batch_is_filled_with_empty_rows():
-  data = loader.TrainData.build(_streams(40), _CONFIG)
+  data = loader.TrainData.build(_sequences(40), _CONFIG)
   empty = sum(
     int((data.batch(step)["segment_ids"].max(-1) == 0).sum())
     for step in range(data.num_steps)
@@ -165,11 +165,11 @@ def test_last_batch_is_filled_with_empty_rows():
 
 
 def test_report_counts_tokens():
-  streams = _streams(40)
-  report = loader.TrainData.build(streams, _CONFIG).report
-  tokens = sum(len(s.tokens) for s in streams)
+  sequences = _sequences(40)
+  report = loader.TrainData.build(sequences, _CONFIG).report
+  tokens = sum(len(s.tokens) for s in sequences)
   assert (report.examples, report.tokens) == (40, tokens)
-  trained = sum(s.num_trained for s in streams)
+  trained = sum(s.num_trained for s in sequences)
   assert report.trained_share == trained / tokens
   assert 0 < report.padding_share < 0.5
   assert report.to_json()["rows"] == report.rows
@@ -177,7 +177,7 @@ def test_report_counts_tokens():
 
 @pytest.mark.parametrize("processes", [1, 2, 4])
 def test_processes_share_each_global_batch(processes):
-  data = loader.TrainData.build(_streams(40), _CONFIG)
+  data = loader.TrainData.build(_sequences(40), _CONFIG)
   parts = [data.iterate(0, p, processes) for p in range(processes)]
   for step in range(data.num_steps):
     got = [next(part) for part in parts]
@@ -192,15 +192,15 @@ def test_processes_share_each_global_batch(processes):
 @pytest.mark.parametrize("before", [1, 2, 4])
 @pytest.mark.parametrize("after", [1, 2, 4])
 def test_state_restores_on_any_number_of_processes(before, after):
-  data = loader.TrainData.build(_streams(40), _CONFIG)
+  data = loader.TrainData.build(_sequences(40), _CONFIG)
   parts = [data.iterate(0, p, before) for p in range(before)]
   for _ in range(2):
     for part in parts:
       next(part)
   states = [part.get_state() for part in parts]
   assert all(state == {"next_index": 2} for state in states)
-  # A new run: rebuilt from the same streams, on other processes.
-  again = loader.TrainData.build(_streams(40), _CONFIG)
+  # A new run: rebuilt from the same sequences, on other processes.
+  again = loader.TrainData.build(_sequences(40), _CONFIG)
   restored = [again.iterate(0, p, after) for p in range(after)]
   for part in restored:
     part.set_state(states[0])
@@ -212,7 +212,7 @@ def test_state_restores_on_any_number_of_processes(before, after):
 
 
 def test_iteration_starts_at_any_step():
-  data = loader.TrainData.build(_streams(40), _CONFIG)
+  data = loader.TrainData.build(_sequences(40), _CONFIG)
   iterator = data.iterate(3)
   np.testing.assert_array_equal(
     next(iterator)["tokens"], data.batch(3)["tokens"]
@@ -222,8 +222,8 @@ def test_iteration_starts_at_any_step():
 
 
 def test_epochs_differ_in_order_and_hold_the_same():
-  data = loader.TrainData.build(_streams(40), _CONFIG)
-  steps = [data.streams_of(step) for step in range(data.num_steps)]
+  data = loader.TrainData.build(_sequences(40), _CONFIG)
+  steps = [data.sequences_of(step) for step in range(data.num_steps)]
   flat = [s.example_id for rows in steps for row in rows for s in row]
   epochs = [flat[i : i + 40] for i in (0, 40, 80)]
   assert epochs[0] != epochs[1] != epochs[2]
@@ -231,14 +231,14 @@ def test_epochs_differ_in_order_and_hold_the_same():
 
 
 def test_the_fingerprint_knows_content_and_order_and_not_the_mesh():
-  def fingerprint(streams=None, pad_id=0, **changes):
+  def fingerprint(sequences=None, pad_id=0, **changes):
     config = dataclasses.replace(_CONFIG, **changes)
     return loader.TrainData.build(
-      streams or _streams(40), config, pad_id
+      sequences or _sequences(40), config, pad_id
     ).fingerprint
 
   assert fingerprint() == fingerprint(row_multiple=1)
-  first, *rest = _streams(40)
+  first, *rest = _sequences(40)
   others = [
     [dataclasses.replace(first, tokens=first.tokens + 1), *rest],
     [dataclasses.replace(first, trained=~first.trained), *rest],
@@ -246,7 +246,7 @@ def test_the_fingerprint_knows_content_and_order_and_not_the_mesh():
     [*rest, first],
     rest,
   ]
-  changed = [fingerprint(streams) for streams in others]
+  changed = [fingerprint(sequences) for sequences in others]
   changed += [
     fingerprint(pad_id=3), fingerprint(seed=9), fingerprint(epochs=1)
   ]  # fmt: skip
@@ -254,7 +254,7 @@ def test_the_fingerprint_knows_content_and_order_and_not_the_mesh():
 
 
 def test_processes_that_do_not_divide_are_refused():
-  data = loader.TrainData.build(_streams(40), _CONFIG)
+  data = loader.TrainData.build(_sequences(40), _CONFIG)
   with pytest.raises(errors.UserError, match="3 processes"):
     data.iterate(0, 0, 3)
 

@@ -33,7 +33,7 @@ def _same(a, b):
       assert getattr(x, field) == getattr(y, field)
 
 
-def test_streams_come_in_order_of_example_and_kind(encoder):
+def test_sequences_come_in_order_of_example_and_kind(encoder):
   found = prepare.prepare(_EXAMPLES, encoder, _CONFIG)
   order = [(s.example_id, s.kind) for s in found.encoded]
   assert order == [(e.id, kind) for e in _EXAMPLES for kind in views.KINDS]
@@ -50,7 +50,7 @@ def test_everything_without_a_stream_is_counted(encoder):
   found = prepare.prepare([silent, clash, _TALK], encoder, _CONFIG)
   assert found.missing == {"adaption": 1, "generation": 1}
   assert found.dropped_ids == {prepare.UNWRITABLE: ("clash",)}
-  assert found.report()["streams"] == {
+  assert found.report()["sequences"] == {
     "adaption": 2,
     "generation": 2,
     "invocation": 2,

@@ -26,21 +26,21 @@ def test_trained_text_is_coloured_and_nothing_else(chat_tokenizers):
   chat = chat_tokenizers["qwen25"]
   data = _data(chat)
   row = _first_row(data)
-  for segment, stream in enumerate(data.streams_of(0)[0], start=1):
-    text = show.stream_text(row, segment, chat)
-    assert text.plain == chat.decode_exact(stream.tokens.tolist())
+  for segment, sequence in enumerate(data.sequences_of(0)[0], start=1):
+    text = show.sequence_text(row, segment, chat)
+    assert text.plain == chat.decode_exact(sequence.tokens.tolist())
     green = "".join(
       text.plain[span.start : span.end]
       for span in text.spans
       if "green" in str(span.style)
     )
-    expected = stream.tokens[stream.trained].tolist()
+    expected = sequence.tokens[sequence.trained].tolist()
     assert green == chat.decode_exact(expected)
 
 
 def test_control_tokens_stand_out(chat_tokenizers):
   chat = chat_tokenizers["qwen25"]
-  text = show.stream_text(_first_row(_data(chat)), 1, chat)
+  text = show.sequence_text(_first_row(_data(chat)), 1, chat)
   marked = {
     text.plain[span.start : span.end]
     for span in text.spans
@@ -93,17 +93,17 @@ def test_what_is_printed_is_what_is_trained(
   )
   show.show(console, data, chat, count=3)
   segments = _segments(out.getvalue())
-  streams = data.streams_of(0)[0][:3]
+  sequences = data.sequences_of(0)[0][:3]
   assert list(segments) == [1, 2, 3]
-  for stream, (border, text, trained) in zip(
-    streams, segments.values(), strict=True
+  for sequence, (border, text, trained) in zip(
+    sequences, segments.values(), strict=True
   ):
     assert border == (
-      f"{stream.kind} {stream.example_id}, {len(stream.tokens)} tokens,"
-      f" {stream.num_trained} trained, weight {stream.weight:g}"
+      f"{sequence.kind} {sequence.example_id}, {len(sequence.tokens)} tokens,"
+      f" {sequence.num_trained} trained, weight {sequence.weight:g}"
     )
-    assert text == chat.decode_exact(stream.tokens.tolist())
-    prompt = chat.decode_exact(stream.tokens[~stream.trained].tolist())
+    assert text == chat.decode_exact(sequence.tokens.tolist())
+    prompt = chat.decode_exact(sequence.tokens[~sequence.trained].tolist())
     assert text.startswith(prompt)  # a run of its own, before what is trained
     assert trained == text.removeprefix(prompt).replace("\n", "")
 
@@ -115,22 +115,23 @@ def test_counts_are_printed(chat_tokenizers):
   show.show(rich.console.Console(file=out, width=200), data, chat, count=3)
   printed = out.getvalue()
   row = _first_row(data)
+  members, used = len(data.sequences_of(0)[0]), (row["segment_ids"] > 0).sum()
+  targets = (row["target_weights"] > 0).sum()
   assert (
-    f"{len(data.streams_of(0)[0])} streams, {(row['segment_ids'] > 0).sum()}"
-    f" tokens, {(row['target_weights'] > 0).sum()} of"
+    f"{members} sequences, {used} tokens, {targets} of"
     f" {data.report.max_targets} targets"
   ) in printed
-  assert f"{data.report.examples} streams, {data.report.tokens}" in printed
+  assert f"{data.report.examples} sequences, {data.report.tokens}" in printed
   assert f"padding {data.report.padding_share:.1%}" in printed
 
 
 def test_a_wrong_mask_can_be_seen(chat_tokenizers):
   chat = chat_tokenizers["qwen25"]
   row = _first_row(_data(chat))
-  whole = show.stream_text(row, 1, chat)
+  whole = show.sequence_text(row, 1, chat)
   row["target_weights"] = row["target_weights"].copy()
   row["target_weights"][0] = 0
-  assert show.stream_text(row, 1, chat).spans != whole.spans
+  assert show.sequence_text(row, 1, chat).spans != whole.spans
 
 
 def test_data_cannot_steer_the_terminal(chat_tokenizers):
@@ -142,16 +143,16 @@ def test_data_cannot_steer_the_terminal(chat_tokenizers):
     "target_positions": np.zeros(1, int),
     "target_weights": np.zeros(1),
   }
-  assert show.stream_text(row, 1, chat).plain == "a␛[2Jb␍␇\n␡\ufffd"
+  assert show.sequence_text(row, 1, chat).plain == "a␛[2Jb␍␇\n␡\ufffd"
 
 
 def test_markup_in_the_data_is_not_rich_markup(chat_tokenizers):
   chat = chat_tokenizers["mistral"]
   data = _data(chat, "mistral")
   # Not even in what the example is called.
-  data._streams = tuple(
-    dataclasses.replace(stream, example_id="[/x]\x1b[red]")
-    for stream in data._streams
+  data._sequences = tuple(
+    dataclasses.replace(sequence, example_id="[/x]\x1b[red]")
+    for sequence in data._sequences
   )
   out = io.StringIO()
   show.show(rich.console.Console(file=out, width=200), data, chat, count=1)

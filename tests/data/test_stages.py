@@ -126,7 +126,7 @@ def test_the_viewer_shows_what_the_stage_trains_on(workdir, stage):
   data = _Data(workdir)
   _make_round(workdir, data.inputs)
   shown, chat = show.of_stage(config, workdir, stage)
-  _same(shown._streams, data.sequences(stage).encoded)
+  _same(shown._sequences, data.sequences(stage).encoded)
   trained = stages.plan(
     data.sequences(stage),
     stages.settings_of(config, stage),

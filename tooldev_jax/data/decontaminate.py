@@ -10,17 +10,15 @@ A training example is contaminated by an evaluation set when
   near query   one of its user turns shares most of its word trigrams with an
                evaluation query (Jaccard at least the threshold).
 
-Near duplicates are found by MinHash with banding and then *verified* on the
-trigrams themselves, so hash collisions remove nothing; what banding can miss
-is stated with `miss_probability`.
+Near queries are found exactly: an index lists for each trigram the evaluation
+queries that hold it, and shared trigrams are counted over these lists.
 """
 
 import collections
 import dataclasses
-import hashlib
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,7 +33,6 @@ from tooldev_jax.config import (
 from tooldev_jax.toolcall import vocabulary
 
 _NGRAM = 3  # words
-_BANDS, _ROWS = 32, 4  # of the MinHash signature
 
 # Each sign of a script without spaces counts as a word.
 _SIGNS = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0003ffff"
@@ -95,37 +92,24 @@ class Decontaminated:
 
 
 def decontaminate(
-  examples: Sequence[vocabulary.Example],
-  evaluation: Sequence[vocabulary.Example],
-  config: DecontaminateConfig | None = None,
-) -> Decontaminated:
-  """Takes out of `examples` what an evaluation set has too.
-
-  Args:
-    examples: the training set.
-    evaluation: examples of all evaluation sets together.
-    config: see `DecontaminateConfig`.
-  """
-  return decontaminate_all({"": examples}, evaluation, config)[""]
-
-
-def decontaminate_all(
   sets: Mapping[str, Sequence[vocabulary.Example]],
   evaluation: Sequence[vocabulary.Example],
   config: DecontaminateConfig | None = None,
 ) -> dict[str, Decontaminated]:
-  """`decontaminate` for several training sets, by name."""
+  """Takes out of training sets what an evaluation set has too.
+
+  Args:
+    sets: the training sets, by name.
+    evaluation: examples of all evaluation sets together.
+    config: see `DecontaminateConfig`.
+  """
   config = config or DecontaminateConfig()
   index = _Index(evaluation, config)
-  return {
-    name: _cleaned(examples, evaluation, index, config)
-    for name, examples in sets.items()
-  }
+  return {name: _cleaned(sets[name], index, config) for name in sets}
 
 
 def _cleaned(
   examples: Sequence[vocabulary.Example],
-  evaluation: Sequence[vocabulary.Example],
   index: "_Index",
   config: DecontaminateConfig,
 ) -> Decontaminated:
@@ -133,19 +117,20 @@ def _cleaned(
   kept: list[vocabulary.Example] = []
   touched: dict[str, set[int]] = {reason: set() for reason in REASONS}
   for example in examples:
-    found = index.matches(example)
-    for reason, (entries, detail) in found.items():
+    first: dict[str, Hit] = {}  # of each reason
+    for reason, entries, detail in index.matches(example):
       touched[reason] |= entries
-      shown = evaluation[min(entries)].id
-      hits.append(Hit(example.id, reason, shown, detail))
-    if not any(reason in config.reasons for reason in found):
+      shown = index.ids[min(entries)]
+      first.setdefault(reason, Hit(example.id, reason, shown, detail))
+    hits += first.values()
+    if first.keys().isdisjoint(config.reasons):
       kept.append(example)
   return Decontaminated(
     kept=tuple(kept),
     hits=tuple(hits),
     removed=len(examples) - len(kept),
     evaluation_hit={reason: len(touched[reason]) for reason in REASONS},
-    evaluation_size=len(evaluation),
+    evaluation_size=len(index.ids),
   )
 
 
@@ -155,29 +140,24 @@ def normal_name(name: str) -> str:
   return " ".join(re.findall(r"[^\W_]+", split.lower()))
 
 
-def _joined(name: str) -> str:
-  """A normal name without its blanks: where words end is a matter of style."""
-  return name.replace(" ", "")
-
-
 def normal_text(text: str) -> str:
   """A query as lower-case words without punctuation."""
   folded = unicodedata.normalize("NFKC", text).casefold()
   return " ".join(_WORD.findall(folded))
 
 
-def miss_probability(jaccard: float) -> float:
-  """Chance that banding overlooks a pair of this similarity."""
-  return (1 - jaccard**_ROWS) ** _BANDS
-
-
 class _Index:
-  """The evaluation entries, by name, by text and by bands of MinHash."""
+  """The evaluation entries, by name, by text and by trigram.
+
+  Attributes:
+    ids: of the entries.
+  """
 
   def __init__(
     self, evaluation: Sequence[vocabulary.Example], config: DecontaminateConfig
   ):
     self._config = config
+    self.ids = [example.id for example in evaluation]
     self._names: dict[str, set[int]] = collections.defaultdict(set)
     self._texts: dict[str, set[int]] = collections.defaultdict(set)
     for entry, example in enumerate(evaluation):
@@ -186,53 +166,42 @@ class _Index:
       for text in _queries(example, config.min_words):
         self._texts[text].add(entry)
     self._known = list(self._texts)
-    self._grams = [_grams(text) for text in self._known]
-    self._bands: dict[tuple[int, bytes], list[int]] = collections.defaultdict(
-      list
-    )
-    for number, grams in enumerate(self._grams):
-      for band in _bands(grams):
-        self._bands[band].append(number)
+    lists: dict[str, list[int]] = collections.defaultdict(list)
+    for number, text in enumerate(self._known):
+      for gram in _grams(text):
+        lists[gram].append(number)
+    self._with_gram = {gram: np.asarray(x) for gram, x in lists.items()}
+    self._sizes = np.asarray([len(_grams(text)) for text in self._known])
 
   def matches(
     self, example: vocabulary.Example
-  ) -> dict[str, tuple[set[int], str]]:
-    """Reason to (evaluation entries, what is shared)."""
-    found: dict[str, tuple[set[int], str]] = {}
-    names = _tool_names(example, self._config.offered_tools)
-    self._collect(found, TOOL_NAME, self._by_name(names))
+  ) -> Iterator[tuple[str, set[int], str]]:
+    """(reason, evaluation entries, what is shared) of all that is found."""
+    for name in _tool_names(example, self._config.offered_tools):
+      if entries := self._names.get(_joined(name)):
+        yield TOOL_NAME, entries, name
     for text in _queries(example, self._config.min_words):
       if text in self._texts:
-        self._collect(found, EXACT_QUERY, [(self._texts[text], text)])
-      else:
-        self._collect(found, NEAR_QUERY, self._near(text))
-    return found
+        yield EXACT_QUERY, self._texts[text], text
+        continue
+      for known in self._near(text):
+        yield NEAR_QUERY, self._texts[known], known
 
-  def _by_name(self, names: Iterable[str]) -> Iterator[tuple[set[int], str]]:
-    for name in names:
-      if entries := self._names.get(_joined(name)):
-        yield entries, name
-
-  def _near(self, text: str) -> Iterator[tuple[set[int], str]]:
+  def _near(self, text: str) -> list[str]:
+    """The evaluation queries that share most of their trigrams with `text`."""
     grams = _grams(text)
-    candidates = {
-      n for band in _bands(grams) for n in self._bands.get(band, ())
-    }
-    for number in sorted(candidates):
-      other = self._grams[number]
-      if len(grams & other) >= self._config.near * len(grams | other):
-        known = self._known[number]
-        yield self._texts[known], known
+    lists = [self._with_gram[x] for x in grams if x in self._with_gram]
+    if not lists:
+      return []
+    shared = np.bincount(np.concatenate(lists), minlength=len(self._known))
+    union = self._sizes + len(grams) - shared
+    found = np.flatnonzero(shared >= self._config.near * union)
+    return [self._known[number] for number in found]
 
-  @staticmethod
-  def _collect(
-    found: dict[str, tuple[set[int], str]],
-    reason: str,
-    matches: Iterable[tuple[set[int], str]],
-  ) -> None:
-    for entries, detail in matches:
-      before, first = found.get(reason, (set(), detail))
-      found[reason] = (before | entries, first)
+
+def _joined(name: str) -> str:
+  """A normal name without its blanks: where words end is a matter of style."""
+  return name.replace(" ", "")
 
 
 def _tool_names(example: vocabulary.Example, offered: bool) -> list[str]:
@@ -250,38 +219,8 @@ def _queries(example: vocabulary.Example, min_words: int) -> list[str]:
   return [text for text in texts if text.count(" ") + 1 >= min_words]
 
 
-def _grams(text: str) -> frozenset[int]:
-  """Hashes of the word trigrams of a normalised text."""
+def _grams(text: str) -> set[str]:
+  """The word trigrams of a normalised text; a short one is a gram itself."""
   words = text.split()
   count = max(1, len(words) - _NGRAM + 1)
-  return frozenset(
-    int.from_bytes(
-      hashlib.blake2b(
-        " ".join(words[i : i + _NGRAM]).encode(), digest_size=7
-      ).digest(),
-      "big",
-    )
-    for i in range(count)
-  )
-
-
-def _hash_family() -> tuple[np.ndarray, np.ndarray]:
-  """Factors and offsets of the MinHash functions, fixed for all time."""
-  rng = np.random.default_rng(20250512)
-  size = (_BANDS * _ROWS, 1)
-  return (
-    rng.integers(1, 1 << 31, size, np.uint64) | np.uint64(1),
-    rng.integers(0, 1 << 31, size, np.uint64),
-  )
-
-
-_FACTORS, _OFFSETS = _hash_family()
-
-
-def _bands(grams: frozenset[int]) -> list[tuple[int, bytes]]:
-  """The bands of a MinHash signature, as dictionary keys."""
-  values = np.fromiter(grams, np.uint64, len(grams))
-  # Wraps around at 2**64: multiply-add hashing.
-  hashed = (values * _FACTORS + _OFFSETS) ^ (values >> np.uint64(29))
-  signature = hashed.min(axis=1).reshape(_BANDS, _ROWS)
-  return [(i, band.tobytes()) for i, band in enumerate(signature)]
+  return {" ".join(words[i : i + _NGRAM]) for i in range(count)}

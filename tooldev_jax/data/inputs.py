@@ -12,7 +12,7 @@ from etils import epath
 
 from tooldev_jax import io, records
 from tooldev_jax.config import TOOL_NAME, RunConfig, SourceConfig
-from tooldev_jax.data.decontaminate import Decontaminated, decontaminate_all
+from tooldev_jax.data.decontaminate import Decontaminated, decontaminate
 from tooldev_jax.data.sources import read_examples
 from tooldev_jax.errors import UserError
 from tooldev_jax.toolcall.formats import RenderError, get_format
@@ -214,7 +214,7 @@ def _decontaminated(
     for example in examples
   ]
   settings = config.data.decontaminate
-  found = decontaminate_all(
+  found = decontaminate(
     {role: read[role] for role in TRAINING}, evaluation, settings
   )
   for role, result in found.items():

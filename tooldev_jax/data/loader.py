@@ -1,4 +1,4 @@
-"""From encoded streams to the batches of a training run.
+"""From encoded sequences to the batches of a training run.
 
 `TrainData` plans the whole run at once: every epoch is packed into rows, rows
 are grouped into steps, and step i is a pure function of i. A run's position is
@@ -6,7 +6,7 @@ therefore one integer, and a process reads its own slice of each global batch
 whatever the number of processes.
 
 **A batch counts examples.** `batch_examples` is divided by the mean number of
-streams a row to get rows a step, rounded up to what the mesh and the
+sequences a row to get rows a step, rounded up to what the mesh and the
 micro-batches divide. The last step of an epoch is filled with empty rows
 (weight 0); nothing is dropped.
 """
@@ -29,7 +29,7 @@ Batch = dict[str, np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class LoaderConfig:
-  """How streams become batches.
+  """How sequences become batches.
 
   Attributes:
     row_length: tokens a row (T).
@@ -71,15 +71,15 @@ class PackingReport:
   """What packing made of the data; shares are of tokens, over all epochs.
 
   Attributes:
-    examples: streams an epoch.
+    examples: sequences an epoch.
     tokens: real tokens an epoch.
     trained_tokens: trained tokens an epoch.
-    rows: rows that hold streams, first epoch.
+    rows: rows that hold sequences, first epoch.
     empty_rows: rows added to fill the last steps, all epochs.
     rows_per_step: K * R.
     examples_per_step: mean, where steps are full.
     max_targets: C.
-    padding_share: empty places in rows that hold streams.
+    padding_share: empty places in rows that hold sequences.
     trained_share: trained tokens / real tokens.
   """
 
@@ -112,18 +112,18 @@ class TrainData:
 
   def __init__(
     self,
-    streams: Sequence[encoding.Encoded],
+    sequences: Sequence[encoding.Encoded],
     config: LoaderConfig,
     pad_id: int = 0,
   ):
     """Use `build`."""
-    if not streams:
+    if not sequences:
       raise errors.UserError("there is no example to train on")
     self.config = config
     self._pad_id = pad_id
-    self._streams = tuple(streams)
-    lengths = np.asarray([len(s.tokens) for s in streams])
-    trained = np.asarray([s.num_trained for s in streams])
+    self._sequences = tuple(sequences)
+    lengths = np.asarray([len(s.tokens) for s in sequences])
+    trained = np.asarray([s.num_trained for s in sequences])
     limit = config.max_targets or config.row_length
     self._plans = [
       packing.pack(
@@ -134,7 +134,7 @@ class TrainData:
     self._targets = config.max_targets or _capacity(
       self._plans, trained, config.row_length
     )
-    mean = len(streams) / self._plans[0].num_rows
+    mean = len(sequences) / self._plans[0].num_rows
     filled = config.batch_examples / mean / config.micro_batches
     self.rows_wanted = math.ceil(filled)
     self._rows = config.micro_batches * (
@@ -157,12 +157,12 @@ class TrainData:
     """Plans the run.
 
     Args:
-      encoded: the streams of one epoch.
+      encoded: the sequences of one epoch.
       config: see `LoaderConfig`.
       pad_id: fills the empty places of rows.
 
     Raises:
-      UserError: no streams, or one that fits no row.
+      UserError: no sequences, or one that fits no row.
     """
     if isinstance(encoded, encoding.EncodedSet):
       encoded = encoded.encoded
@@ -177,10 +177,10 @@ class TrainData:
     """
     settings = dataclasses.replace(self.config, row_multiple=1)
     digest = hashlib.sha256(f"{settings} {self._pad_id}".encode())
-    for stream in self._streams:
-      digest.update(f"{len(stream.tokens)} {float(stream.weight)}".encode())
-      digest.update(np.ascontiguousarray(stream.tokens, np.int32).data)
-      digest.update(np.packbits(stream.trained).data)
+    for sequence in self._sequences:
+      digest.update(f"{len(sequence.tokens)} {float(sequence.weight)}".encode())
+      digest.update(np.ascontiguousarray(sequence.tokens, np.int32).data)
+      digest.update(np.packbits(sequence.trained).data)
     for plan in self._plans:
       digest.update(np.ascontiguousarray(plan.order).data)
       digest.update(np.ascontiguousarray(plan.bounds).data)
@@ -224,11 +224,11 @@ class TrainData:
       iterator.set_state({"next_index": start_step})
     return iterator
 
-  def streams_of(self, step: int) -> list[list[encoding.Encoded]]:
-    """The streams of each row of a step, in order: for viewers and tests."""
+  def sequences_of(self, step: int) -> list[list[encoding.Encoded]]:
+    """The sequences of each row of a step, in order: for viewers and tests."""
     epoch, rows = self._locate(step)
     plan = self._plans[epoch]
-    return [[self._streams[i] for i in plan.row(r)] for r in rows]
+    return [[self._sequences[i] for i in plan.row(r)] for r in rows]
 
   def _locate(self, step: int) -> tuple[int, range]:
     """The epoch of a step, and the numbers of its rows in that epoch."""
@@ -263,7 +263,7 @@ class TrainData:
       for r in range(lead[1]):
         epoch, row = numbers_KxRx2[k, r]
         if row >= 0:
-          members = [self._streams[i] for i in self._plans[epoch].row(row)]
+          members = [self._sequences[i] for i in self._plans[epoch].row(row)]
           _fill_row({key: x[k, r] for key, x in batch.items()}, members)
     return batch
 
@@ -309,17 +309,17 @@ def _capacity(
 
 
 def _fill_row(row: Batch, members: Sequence[encoding.Encoded]) -> None:
-  """Writes streams one after another; arrays are [T] and [C] views."""
+  """Writes sequences one after another; arrays are [T] and [C] views."""
   at = done = 0
-  for segment, stream in enumerate(members, start=1):
-    end = at + len(stream.tokens)
-    row["tokens"][at:end] = stream.tokens
+  for segment, sequence in enumerate(members, start=1):
+    end = at + len(sequence.tokens)
+    row["tokens"][at:end] = sequence.tokens
     row["segment_ids"][at:end] = segment
     row["positions"][at:end] = np.arange(end - at)
     # The hidden state before a trained token predicts it.
-    labels = np.flatnonzero(stream.trained)
+    labels = np.flatnonzero(sequence.trained)
     filled = slice(done, done + len(labels))
     row["target_positions"][filled] = at + labels - 1
-    row["target_ids"][filled] = stream.tokens[labels]
-    row["target_weights"][filled] = stream.weight
+    row["target_ids"][filled] = sequence.tokens[labels]
+    row["target_weights"][filled] = sequence.weight
     at, done = end, filled.stop

@@ -1,10 +1,10 @@
-"""Packs streams of different lengths into rows of one length.
+"""Packs sequences of different lengths into rows of one length.
 
-Best fit, longest first: each stream goes into the row where it leaves the
-least space, of those where both its tokens and its trained tokens fit. What is
-equally long is taken in the epoch's shuffled order, and the rows are shuffled
-afterwards, so that a batch is a fair draw. The plan depends on (lengths, seed,
-epoch) alone.
+Best fit, longest first: each sequence goes into the row where it leaves the
+least space, of those where both its tokens and its trained tokens fit.
+Sequences of one length are taken in the epoch's shuffled order, and the rows
+are shuffled afterwards, so that a batch is a fair draw. The plan depends on
+(lengths, seed, epoch) alone.
 """
 
 import dataclasses
@@ -17,10 +17,10 @@ from tooldev_jax import errors
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-  """Which streams lie in which row, for one epoch.
+  """Which sequences lie in which row, for one epoch.
 
   Attributes:
-    order: int32 [streams]; stream numbers, row by row.
+    order: int32 [sequences]; sequence numbers, row by row.
     bounds: int32 [rows + 1]; row i holds order[bounds[i]:bounds[i + 1]].
   """
 
@@ -32,7 +32,7 @@ class Plan:
     return len(self.bounds) - 1
 
   def row(self, index: int) -> np.ndarray:
-    """Stream numbers in row `index`, in the order in which they lie."""
+    """Sequence numbers in row `index`, in the order in which they lie."""
     return self.order[self.bounds[index] : self.bounds[index + 1]]
 
 
@@ -44,18 +44,18 @@ def pack(
   seed: int,
   epoch: int,
 ) -> Plan:
-  """Packs every stream into exactly one row.
+  """Packs every sequence into exactly one row.
 
   Args:
-    lengths: int [streams]; tokens of each.
-    trained: int [streams]; trained tokens of each.
+    lengths: int [sequences]; tokens of each.
+    trained: int [sequences]; trained tokens of each.
     row_length: most tokens a row.
     max_targets: most trained tokens a row.
     seed: of the run.
     epoch: another epoch, another shuffle.
 
   Raises:
-    UserError: a stream fits no row.
+    UserError: a sequence fits no row.
   """
   lengths = np.asarray(lengths, np.int64)
   trained = np.asarray(trained, np.int64)
@@ -86,8 +86,8 @@ def _best_fit(
   # Open rows by their free tokens; `some[f]` says whether level f has any.
   levels: list[list[int]] = [[] for _ in range(row_length + 1)]
   some = np.zeros(row_length + 1, np.bool_)
-  for stream in order.tolist():
-    need, wants = int(lengths[stream]), int(trained[stream])
+  for sequence in order.tolist():
+    need, wants = int(lengths[sequence]), int(trained[sequence])
     row, free = -1, row_length
     for level in np.flatnonzero(some[need:]).tolist():
       fits = [r for r in levels[need + level] if targets[r] >= wants]
@@ -101,7 +101,7 @@ def _best_fit(
     else:
       levels[free].remove(row)
       some[free] = bool(levels[free])
-    rows[row].append(stream)
+    rows[row].append(sequence)
     targets[row] -= wants
     levels[free - need].append(row)
     some[free - need] = True
@@ -112,6 +112,6 @@ def _check_fits(sizes: np.ndarray, limit: int, what: str, field: str) -> None:
   if len(sizes) and sizes.max() > limit:
     worst = int(sizes.argmax())
     raise errors.UserError(
-      f"stream {worst} has {int(sizes[worst])} {what}, and {field} is {limit}; "
-      f"raise {field} or lower the encoder's max_length"
+      f"sequence {worst} has {int(sizes[worst])} {what}, and {field} is "
+      f"{limit}; raise {field} or lower the encoder's max_length"
     )

@@ -1,4 +1,4 @@
-"""Examples to encoded streams: source, view and encode as Grain transforms.
+"""Examples to token sequences: view and encode as Grain transforms.
 
 The result depends on (examples, tokenizer, options, seed) alone, so it can be
 cached: `prepare` hashes all of these, and the code that turns them into
@@ -66,7 +66,7 @@ def prepare(
     cache: folder that keeps results; None keeps none.
 
   Returns:
-    The streams in the order of (example, kind), and what was not encoded.
+    The sequences in the order of (example, kind), and what was not encoded.
   """
   config = config or PrepareConfig(
     view=ViewConfig(call_format=encoder.call_format)
@@ -99,33 +99,30 @@ def tool_pool(
   return tuple(pool.values())
 
 
-@dataclasses.dataclass(frozen=True)
-class _Viewed:
-  """The views of one example, and what could not be made of it."""
-
-  views: tuple[views.View, ...]
-  missing: tuple[str, ...]  # kinds that the example has nothing for
-  unwritable: tuple[str, ...]  # example id, once for each failed kind
-
-
 def _encode(
   examples: Sequence[vocabulary.Example],
   encoder: encoding.Encoder,
   config: PrepareConfig,
   pool: Sequence[vocabulary.Tool],
 ) -> encoding.EncodedSet:
-  def view(example: vocabulary.Example) -> _Viewed:
-    return _view(example, config, pool)
-
   if config.view.split_turns:
     examples = [x for whole in examples for x in sources.split_turns(whole)]
-
-  def encode(chunk: Sequence[_Viewed]) -> encoding.EncodedSet:
-    made = encoder.encode_all([v for item in chunk for v in item.views])
-    return _with_view_faults(made, chunk)
-
   if not examples:
     return merge([])
+
+  def view(example: vocabulary.Example) -> list[tuple[str, _Made]]:
+    return [(kind, _view(example, kind, config, pool)) for kind in config.kinds]
+
+  def encode(chunk: Sequence[list[tuple[str, _Made]]]) -> encoding.EncodedSet:
+    made = [item for items in chunk for item in items]
+    found = encoder.encode_all(
+      [x for _, x in made if isinstance(x, views.View)]
+    )
+    failed = tuple(x for _, x in made if isinstance(x, str))
+    missing = collections.Counter(kind for kind, x in made if x is None)
+    ids = {**found.dropped_ids, **({UNWRITABLE: failed} if failed else {})}
+    return dataclasses.replace(found, dropped_ids=ids, missing=missing)
+
   dataset = (
     grain.MapDataset.source(list(examples))
     .map(view)
@@ -136,39 +133,21 @@ def _encode(
   return merge(list(dataset.to_iter_dataset(options)))
 
 
+# A view; None if the example has nothing for it; or the id of an example that
+# the call format cannot write.
+_Made = views.View | str | None
+
+
 def _view(
   example: vocabulary.Example,
+  kind: str,
   config: PrepareConfig,
   pool: Sequence[vocabulary.Tool],
-) -> _Viewed:
-  made, missing, unwritable = [], [], []
-  for kind in config.kinds:
-    try:
-      found = views.make_view(example, kind, config.seed, config.view, pool)
-    except views.ViewError:
-      unwritable.append(example.id)
-      continue
-    if found is None:
-      missing.append(kind)
-    else:
-      made.append(found)
-  return _Viewed(tuple(made), tuple(missing), tuple(unwritable))
-
-
-def _with_view_faults(
-  made: encoding.EncodedSet, chunk: Sequence[_Viewed]
-) -> encoding.EncodedSet:
-  ids = dict(made.dropped_ids)
-  unwritable = tuple(i for item in chunk for i in item.unwritable)
-  if unwritable:
-    ids[UNWRITABLE] = unwritable
-  missing = collections.Counter(kind for v in chunk for kind in v.missing)
-  return encoding.EncodedSet(
-    encoded=made.encoded,
-    tools_dropped=made.tools_dropped,
-    dropped_ids=ids,
-    missing=dict(missing),
-  )
+) -> _Made:
+  try:
+    return views.make_view(example, kind, config.seed, config.view, pool)
+  except views.ViewError:
+    return example.id
 
 
 def merge(parts: Sequence[encoding.EncodedSet]) -> encoding.EncodedSet:
@@ -180,7 +159,7 @@ def merge(parts: Sequence[encoding.EncodedSet]) -> encoding.EncodedSet:
       ids[reason] = ids.get(reason, ()) + found
     missing.update(part.missing)
   return encoding.EncodedSet(
-    encoded=tuple(stream for part in parts for stream in part.encoded),
+    encoded=tuple(sequence for part in parts for sequence in part.encoded),
     tools_dropped=sum(part.tools_dropped for part in parts),
     dropped_ids=dict(sorted(ids.items())),
     missing=dict(sorted(missing.items())),
@@ -193,8 +172,7 @@ def _key(
   config: PrepareConfig,
   pool: Sequence[vocabulary.Tool],
 ) -> str:
-  """Hash of all that decides the streams."""
-  digest = hashlib.sha256()
+  """Hash of all that decides the sequences."""
   facts = {
     "tokenizer": encoder.tokenizer.fingerprint,
     "call_format": encoder.call_format,
@@ -202,15 +180,14 @@ def _key(
     "prepare": dataclasses.asdict(config),
     "libraries": {name: metadata.version(name) for name in _LIBRARIES},
   }
-  digest.update(io.dumps(facts).encode())
+  digest = hashlib.sha256(io.dumps(facts).encode())
   for path in _code():
     digest.update(path.read_bytes())
   for example in examples:
-    digest.update(b"\nexample ")
-    digest.update(jsontext.dump(example.to_json()).encode())
+    row = jsontext.dump(example.to_json())
+    digest.update(f"\nexample {row}".encode())
   for tool in pool:
-    digest.update(b"\ntool ")
-    digest.update(tool.dumps().encode())
+    digest.update(f"\ntool {tool.dumps()}".encode())
   return digest.hexdigest()[:32]
 
 
@@ -221,24 +198,24 @@ def _code() -> Iterator[pathlib.Path]:
 
 
 def _dump(found: encoding.EncodedSet) -> bytes:
-  streams = found.encoded
+  """The set as an .npz file: its sequences end to end, and the rest as JSON."""
+  sequences = found.encoded
   meta = {
-    "kinds": [s.kind for s in streams],
-    "ids": [s.example_id for s in streams],
+    "each": [
+      [s.weight, s.kind, s.example_id, s.dropped_tools] for s in sequences
+    ],
     "tools_dropped": found.tools_dropped,
     "dropped_ids": found.dropped_ids,
     "missing": found.missing,
   }
   text = io.dumps(meta).encode("utf-8", "surrogatepass")
-  empty = [np.zeros(0, np.int32)]
+  nothing = [np.zeros(0, np.int32)]
   buffer = BytesIO()
   np.savez(
     buffer,
-    tokens=np.concatenate([s.tokens for s in streams] or empty),
-    trained=np.concatenate([s.trained for s in streams] or empty),
-    lengths=np.asarray([len(s.tokens) for s in streams], np.int64),
-    weights=np.asarray([s.weight for s in streams], np.float64),
-    dropped=np.asarray([s.dropped_tools for s in streams], np.int64),
+    tokens=np.concatenate([s.tokens for s in sequences] or nothing),
+    trained=np.concatenate([s.trained for s in sequences] or nothing),
+    lengths=np.asarray([len(s.tokens) for s in sequences], np.int64),
     meta=np.frombuffer(text, np.uint8),
   )
   return buffer.getvalue()
@@ -248,40 +225,21 @@ def _load(path: epath.Path) -> encoding.EncodedSet | None:
   """Reads a cached set; None where the file is damaged."""
   try:
     with np.load(BytesIO(path.read_bytes()), allow_pickle=False) as file:
-      arrays = {name: file[name] for name in file.files}
-      return _unpack(arrays)
-  except (ValueError, KeyError, OSError, zipfile.BadZipFile):
-    return None
-
-
-def _unpack(arrays: dict[str, np.ndarray]) -> encoding.EncodedSet:
-  meta: dict[str, Any] = jsontext.load(
-    arrays["meta"].tobytes().decode("utf-8", "surrogatepass")
-  )
-  ends = np.cumsum(arrays["lengths"])
-  starts = ends - arrays["lengths"]
-  streams = tuple(
-    encoding.Encoded(
-      tokens=arrays["tokens"][start:end],
-      trained=arrays["trained"][start:end].astype(np.bool_),
-      weight=float(weight),
-      kind=kind,
-      example_id=example_id,
-      dropped_tools=int(dropped),
-    )
-    for start, end, weight, kind, example_id, dropped in zip(
-      starts,
-      ends,
-      arrays["weights"],
-      meta["kinds"],
-      meta["ids"],
-      arrays["dropped"],
+      tokens, trained = file["tokens"], file["trained"].astype(np.bool_)
+      ends = np.cumsum(file["lengths"])
+      text = file["meta"].tobytes().decode("utf-8", "surrogatepass")
+    meta: dict[str, Any] = jsontext.load(text)
+    parts = zip(
+      np.split(tokens, ends)[:-1],
+      np.split(trained, ends)[:-1],
+      meta["each"],
       strict=True,
     )
-  )
-  return encoding.EncodedSet(
-    encoded=streams,
-    tools_dropped=meta["tools_dropped"],
-    dropped_ids={k: tuple(v) for k, v in meta["dropped_ids"].items()},
-    missing=meta["missing"],
-  )
+    return encoding.EncodedSet(
+      encoded=tuple(encoding.Encoded(x, y, *each) for x, y, each in parts),
+      tools_dropped=meta["tools_dropped"],
+      dropped_ids={k: tuple(v) for k, v in meta["dropped_ids"].items()},
+      missing=meta["missing"],
+    )
+  except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile):
+    return None

@@ -3,7 +3,7 @@
 import functools
 import random
 
-from tooldev_jax.evaluate import bfcl, labels, metrics, tool_making
+from tooldev_jax.evaluate import bfcl, bfcl_cases, labels, metrics, tool_making
 from tooldev_jax.evaluate.summary import (
   Clock,
   Notice,
@@ -109,7 +109,7 @@ def fake_labels(skill, shares, seed):
 def fake_bfcl(skill, seed):
   rng = random.Random(seed)
   judged = []
-  for category, group in bfcl.CATEGORIES.items():
+  for category, group in bfcl_cases.CATEGORIES.items():
     for i in range(20):
       chance = 1 - skill / 2 if group == "irrelevance" else skill / 3
       valid = rng.random() < chance
@@ -226,7 +226,7 @@ def fake_summary():
     garbage_bfcl=bfcl.score(
       [
         bfcl.BfclJudgement(f"{c}_{i}", c, g == "irrelevance", "x")
-        for c, g in bfcl.CATEGORIES.items()
+        for c, g in bfcl_cases.CATEGORIES.items()
         for i in range(20)
       ],
       "2026.3.23",

@@ -53,7 +53,7 @@ def folder(tmp_path):
 
 
 def test_cases_carry_what_is_asked_and_what_is_judged(folder):
-  cases = bfcl.read_cases(folder)
+  cases = bfcl_cases.read_cases(folder)
   counts = collections.Counter(case.category for case in cases)
   assert counts == {"simple_python": 3, "irrelevance": 3, "live_relevance": 3}
   case = cases[0]
@@ -96,7 +96,7 @@ def test_java_cases_ask_for_literals(tmp_path):
     "expression": ["this.x"],
   }
   write(tmp_path, "simple_java", [function], [{"f": gold}], n=1)
-  (case,) = bfcl.read_cases(tmp_path)
+  (case,) = bfcl_cases.read_cases(tmp_path)
   assert case.language == "java"
   assert case.example.calls[0].arguments == {
     "n": "5L",
@@ -142,17 +142,17 @@ def test_java_cases_ask_for_literals(tmp_path):
 def test_a_spoilt_file_is_named(folder, spoil, message):
   spoil(folder)
   with pytest.raises(errors.UserError, match=message):
-    bfcl.read_cases(folder)
+    bfcl_cases.read_cases(folder)
 
 
 def test_unknown_places_and_categories_are_named(folder, tmp_path):
   with pytest.raises(errors.UserError, match="'hard' is not known; allowed: s"):
-    bfcl.read_cases(folder, ["simple_python", "hard"])
+    bfcl_cases.read_cases(folder, ["simple_python", "hard"])
   with pytest.raises(errors.UserError, match=r"BFCL folder .* does not exist"):
-    bfcl.find_folder(tmp_path / "none")
+    bfcl_cases.find_folder(tmp_path / "none")
   (tmp_path / "empty").mkdir()
   with pytest.raises(errors.UserError, match="has no file BFCL_v4_<category>"):
-    bfcl.read_cases(tmp_path / "empty")
+    bfcl_cases.read_cases(tmp_path / "empty")
 
 
 @pytest.fixture
@@ -161,22 +161,24 @@ def many(tmp_path):
   write(tmp_path, "simple_python", [FUNCTION], gold, n=60)
   write(tmp_path, "live_parallel", [FUNCTION], gold, n=3)
   write(tmp_path, "irrelevance", [FUNCTION], n=37)
-  return bfcl.read_cases(tmp_path)
+  return bfcl_cases.read_cases(tmp_path)
 
 
 def test_a_slice_is_seeded_stratified_and_nested(many):
-  taken = bfcl.slice_cases(many, 20, seed=1)
-  assert taken == bfcl.slice_cases(list(many), 20, seed=1)
-  assert taken != bfcl.slice_cases(many, 20, seed=2)
+  taken = bfcl_cases.slice_cases(many, 20, seed=1)
+  assert taken == bfcl_cases.slice_cases(list(many), 20, seed=1)
+  assert taken != bfcl_cases.slice_cases(many, 20, seed=2)
   counts = collections.Counter(case.category for case in taken)
   assert counts == {"simple_python": 12, "irrelevance": 7, "live_parallel": 1}
   ids = [case.id for case in many]
   assert [case.id for case in taken] == sorted(
     (case.id for case in taken), key=ids.index
   )
-  larger = {case.id for case in bfcl.slice_cases(many, 50, seed=1)}
+  larger = {case.id for case in bfcl_cases.slice_cases(many, 50, seed=1)}
   assert {case.id for case in taken} <= larger
-  assert bfcl.slice_cases(many, 0) == bfcl.slice_cases(many, 100) == many
+  assert (
+    bfcl_cases.slice_cases(many, 0) == bfcl_cases.slice_cases(many, 100) == many
+  )
 
 
 def judged(**accuracy):
@@ -233,14 +235,14 @@ def test_without_the_package_scores_are_skipped_and_say_why(
     bfcl_checker.Checker()
   # Nothing is generated: recorded outputs without records would raise.
   judgements, scores = bfcl.evaluate_bfcl(
-    RecordedOutputs([]), bfcl.read_cases(folder), "pythonic"
+    RecordedOutputs([]), bfcl_cases.read_cases(folder), "pythonic"
   )
   assert judgements == [] and scores.categories == ()
   assert scores.skipped.startswith("official BFCL scores were skipped: the")
 
 
 def test_relevance_cases_have_no_gold_to_be_judged_by(folder):
-  (case, *_) = bfcl.read_cases(folder, ["live_relevance"])
+  (case, *_) = bfcl_cases.read_cases(folder, ["live_relevance"])
   with pytest.raises(errors.UserError, match="has no known answer"):
     metrics.judge_all(
       [case.example], metrics.garbage_outputs([case.example]), "pythonic"

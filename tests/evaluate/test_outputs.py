@@ -11,7 +11,7 @@ from tests.evaluate.fake_run import fake_summary
 from tests.evaluate.worlds import make_example
 from tooldev_jax import errors, io, records
 from tooldev_jax.evaluate import outputs, summary
-from tooldev_jax.evaluate.outputs import OutputRecord
+from tooldev_jax.evaluate.outputs import OutputRecord, RecordedOutputs
 
 
 @settings(max_examples=25, deadline=None)
@@ -31,60 +31,20 @@ def test_outputs_survive_json(made):
   assert [records.from_json(OutputRecord, row) for row in rows] == made
 
 
-def test_outputs_survive_a_file(tmp_path):
-  made = [
-    OutputRecord("a", "line\none\u2028two\x85 é"),
-    OutputRecord("b", "", "skipped"),
-    OutputRecord("c", "x", "length"),
-  ]
-  outputs.write_outputs(tmp_path / "outputs.jsonl", made)
-  assert outputs.read_outputs(tmp_path / "outputs.jsonl") == made
+def test_an_unknown_finish_reason_is_named():
+  with pytest.raises(
+    errors.UserError, match="finish_reason is 'eos', allowed: stop, length, sk"
+  ):
+    OutputRecord("b", "", "eos")
 
 
-def test_a_minimal_row_of_another_engine_is_read(tmp_path):
-  path = tmp_path / "outputs.jsonl"
-  path.write_text('{"example_id": "a", "text": "hi"}\n\n')
-  assert outputs.read_outputs(path) == [OutputRecord("a", "hi")]
-
-
-@pytest.mark.parametrize(
-  "line,message",
-  [
-    ("nonsense", r"outputs.jsonl:2: not JSON"),
-    ("[" * 100_000, r"outputs.jsonl:2: not JSON"),
-    ("[1]", r"outputs.jsonl:2: found list, allowed: an object"),
-    ('{"example_id": "b"}', r"outputs.jsonl:2: field 'text' is missing"),
-    (
-      '{"example_id": "b", "text": 3}',
-      r"outputs.jsonl:2.text: found int, allowed: str",
-    ),
-    (
-      '{"example_id": "b", "text": "", "reason": "x"}',
-      r"unknown field 'reason' \(did you mean 'finish_reason'\?\)",
-    ),
-    (
-      '{"example_id": "b", "text": "", "finish_reason": "eos"}',
-      r"finish_reason is 'eos', allowed: stop, length, skipped",
-    ),
-  ],
-)
-def test_a_bad_row_is_named(tmp_path, line, message):
-  path = tmp_path / "outputs.jsonl"
-  path.write_text('{"example_id": "a", "text": "hi"}\n' + line + "\n")
-  with pytest.raises(errors.UserError, match=message):
-    outputs.read_outputs(path)
-
-
-def test_half_a_character_becomes_a_replacement_character(tmp_path):
-  # JSON can write it, UTF-8 cannot.
-  path = tmp_path / "outputs.jsonl"
-  path.write_text('{"example_id": "a", "text": "x\\ud800y"}\n')
-  assert outputs.read_outputs(path) == [OutputRecord("a", "x\ufffdy")]
-
-
-def test_a_missing_file_is_named(tmp_path):
-  with pytest.raises(errors.UserError, match="no file of outputs at"):
-    outputs.read_outputs(tmp_path / "none.jsonl")
+def test_recorded_outputs_are_played_back_in_the_order_of_the_examples():
+  made = RecordedOutputs([OutputRecord("a", "1"), OutputRecord("b", "2")])
+  examples = [make_example("b", []), make_example("a", [])]
+  texts = [output.text for output in made.generate(examples, "invocation")]
+  assert texts == ["2", "1"]
+  with pytest.raises(errors.UserError, match="two outputs for example 'a'"):
+    RecordedOutputs([OutputRecord("a", "")] * 2)
 
 
 def test_pair_puts_outputs_in_order_and_ignores_others():

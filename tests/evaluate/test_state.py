@@ -7,7 +7,7 @@ import pytest
 from tests.evaluate.worlds import make_example, one_of_each
 from tooldev_jax.config import EvaluateConfig
 from tooldev_jax.errors import UserError
-from tooldev_jax.evaluate import bfcl_checker, report, state, tables
+from tooldev_jax.evaluate import bfcl_checker, state, tables, terminal
 from tooldev_jax.evaluate.outputs import OutputRecord, RecordedOutputs
 from tooldev_jax.evaluate.state import (
   EvaluationSets,
@@ -68,10 +68,13 @@ def test_change_is_against_the_state_that_a_round_started_from(
   assert (last.change.before, last.change.after) == (before, 0.75)
   assert last.change.delta.value == 0.75 - before
   summary = RunSummary("t", {}, found.stages)
-  note = tables.scores(summary).note
-  assert "the state whose adapter the stage started from" in note
-  assert ("(round 1 from base)" in note) == told
-  assert note in report.render_markdown(summary).replace("\\", "")
+  scores = tables.scores(summary)
+  changes = [row.cells[scores.columns.index("change")] for row in scores.rows]
+  assert changes[0] == "–" and "against" not in changes[1]
+  assert changes[2].startswith(f"+{100 * (0.75 - before):.1f} (")
+  assert changes[2].endswith(", against base") == told
+  assert "training started from: the last accepted one, unless" in scores.note
+  assert ("against base" in terminal.summary_text(summary, 300)) == told
 
 
 def test_a_round_after_one_that_was_rolled_back_goes_on_before_it():
@@ -85,8 +88,8 @@ def test_a_round_after_one_that_was_rolled_back_goes_on_before_it():
   )
   assert [s.accepted for s in found.stages] == [True, False, True]
   assert found.stages[2].change.before == 0.0
-  note = tables.scores(RunSummary("t", {}, found.stages)).note
-  assert "started from, paired" in note
+  scores = tables.scores(RunSummary("t", {}, found.stages))
+  assert not any("against" in cell for row in scores.rows for cell in row.cells)
   assert {sample.stage for sample in found.samples} == {"round 2"}
 
 

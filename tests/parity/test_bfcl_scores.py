@@ -15,7 +15,7 @@ import types
 
 import pytest
 
-from tooldev_jax.evaluate import bfcl, bfcl_checker, metrics
+from tooldev_jax.evaluate import bfcl, bfcl_cases, bfcl_checker, metrics
 from tooldev_jax.evaluate.outputs import OutputRecord, RecordedOutputs
 from tooldev_jax.toolcall import formats
 
@@ -33,7 +33,9 @@ IMPOSSIBLE = {
 
 @pytest.fixture(scope="module")
 def cases():
-  return bfcl.read_cases(bfcl.find_folder(os.environ.get("TOOLDEV_BFCL")))
+  return bfcl_cases.read_cases(
+    bfcl_cases.find_folder(os.environ.get("TOOLDEV_BFCL"))
+  )
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +83,7 @@ def test_gold_scores_what_it_can_in_every_format(cases, checker, call_format):
   wrong = {
     j.example_id
     for j in judged
-    if not j.valid and bfcl.CATEGORIES[j.category] == "ast"
+    if not j.valid and bfcl_cases.CATEGORIES[j.category] == "ast"
   }
   assert wrong == IMPOSSIBLE
   scores = bfcl.score(judged, checker.version)
@@ -202,7 +204,7 @@ def official_error(runner, language, category, functions, answers, text):
   with pytest.MonkeyPatch.context() as patch:
     # Undo our bounded arithmetic: these answers are harmless.
     patch.delattr(handler.utils, "eval")
-    if bfcl.CATEGORIES[category] == "ast":
+    if bfcl_cases.CATEGORIES[category] == "ast":
       found = runner._evaluate_single_ast_entry(
         handler,
         "x",
@@ -278,7 +280,7 @@ def test_every_verdict_is_the_official_runners(cases, checker, runner):
         )
       except Exception as e:  # There the runner itself would stop.
         official = f"ast_checker:raised_{type(e).__name__}"
-      if bfcl.CATEGORIES[case.category] == "ast":
+      if bfcl_cases.CATEGORIES[case.category] == "ast":
         assert judged.error == official, (case.id, text)
       else:
         assert judged.valid == (official == ""), (case.id, text)
@@ -291,7 +293,7 @@ def test_sums_are_those_of_the_runner(runner):
   rng = random.Random(1)
   judged = [
     bfcl.BfclJudgement(f"{c}_{i}", c, rng.random() < 0.6, "x")
-    for c in bfcl.CATEGORIES
+    for c in bfcl_cases.CATEGORIES
     for i in range(rng.randrange(5, 40))
   ]
   scores = bfcl.score(judged, "")
@@ -407,9 +409,9 @@ def test_importing_leaves_no_trace_and_no_clients(tmp_path):
 
 
 def test_the_whole_path_with_recorded_outputs(cases):
-  chosen = bfcl.slice_cases(cases, 100, seed=3)
+  chosen = bfcl_cases.slice_cases(cases, 100, seed=3)
   recorded = RecordedOutputs(gold_outputs(chosen, "hermes"))
   judged, scores = bfcl.evaluate_bfcl(recorded, chosen, "hermes")
   assert [j.example_id for j in judged] == [c.id for c in chosen]
   assert scores.skipped == "" and scores.checker.startswith("bfcl-eval ")
-  assert {c.category for c in scores.categories} == set(bfcl.CATEGORIES)
+  assert {c.category for c in scores.categories} == set(bfcl_cases.CATEGORIES)

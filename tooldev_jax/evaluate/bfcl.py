@@ -14,31 +14,9 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 
 from tooldev_jax.evaluate import bfcl_checker, intervals, metrics, outputs
-from tooldev_jax.evaluate.bfcl_cases import (
-  CATEGORIES,
-  BfclCase,
-  BfclError,
-  find_folder,
-  read_cases,
-  slice_cases,
-)
+from tooldev_jax.evaluate.bfcl_cases import CATEGORIES, BfclCase
 from tooldev_jax.evaluate.intervals import Figure
 from tooldev_jax.evaluate.outputs import OutputRecord, TextGenerator
-
-__all__ = [
-  "CATEGORIES",
-  "BfclCase",
-  "BfclCategory",
-  "BfclError",
-  "BfclJudgement",
-  "BfclScores",
-  "evaluate_bfcl",
-  "find_folder",
-  "judge_all",
-  "read_cases",
-  "score",
-  "slice_cases",
-]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,10 +14,10 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+from scipy import stats
 
-Z_95 = 1.959963984540054  # two-sided 95 % quantile of the normal distribution
 RESAMPLES = 2000  # chosen: the bootstrap's own noise is then about 2 % of width
-_CHUNK = 1 << 21  # resampled indices held at once, 16 MB
+_CHUNK = 1 << 21  # resampled values held at once, 16 MB
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,38 +45,12 @@ def proportion(successes: int, n: int) -> Figure:
   """
   if n < 1 or not 0 <= successes <= n:
     raise ValueError(f"{successes} successes of {n}")
-  share = successes / n
-  z2 = Z_95 * Z_95
-  centre = (share + z2 / (2 * n)) / (1 + z2 / n)
-  half = (
-    Z_95 / (1 + z2 / n) * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n))
-  )
+  interval = stats.binomtest(successes, n).proportion_ci(method="wilson")
+  low, high = float(interval.low), float(interval.high)
   # At 0 and n of n the formula gives 0 and 1 up to rounding: say so exactly.
-  low = 0.0 if successes == 0 else max(0.0, centre - half)
-  high = 1.0 if successes == n else min(1.0, centre + half)
-  return Figure(share, low, high, n)
-
-
-def _resampled_means(values_NxM: np.ndarray, seed: int) -> np.ndarray:
-  """Means over items of bootstrap resamples.
-
-  Args:
-    values_NxM: M figures of N items; the columns share each resample.
-    seed: seed of the resampling.
-
-  Returns:
-    [RESAMPLES, M] float64 means.
-  """
-  rng = np.random.default_rng(seed)
-  n, m = values_NxM.shape
-  means = np.empty((RESAMPLES, m), np.float64)
-  step = max(1, _CHUNK // n)
-  for start in range(0, RESAMPLES, step):
-    rows = min(step, RESAMPLES - start)
-    picked = rng.integers(0, n, size=(rows, n))
-    for column in range(m):
-      means[start : start + rows, column] = values_NxM[picked, column].mean(1)
-  return means
+  return Figure(
+    successes / n, low if successes else 0.0, high if successes < n else 1.0, n
+  )
 
 
 def means(
@@ -100,23 +74,29 @@ def means(
   values_NxM = np.asarray(values_NxM, np.float64)
   if len(values_NxM) == 0:
     raise ValueError("no mean of no items")
-  resampled = _resampled_means(values_NxM, seed)
-  low, high = np.quantile(resampled, [0.025, 0.975], axis=0)
-  # Of n alike examples, this share of others may still have gone unseen.
-  unseen = proportion(0, len(values_NxM)).high
-  alike = values_NxM.min(axis=0) == values_NxM.max(axis=0)
-  low = np.where(alike, np.maximum(low - unseen, bounds[0]), low)
-  high = np.where(alike, np.minimum(high + unseen, bounds[1]), high)
+  return [_mean(column_N, seed, bounds) for column_N in values_NxM.T.copy()]
+
+
+def _mean(
+  values_N: np.ndarray, seed: int, bounds: tuple[float, float]
+) -> Figure:
+  n = len(values_N)
+  if values_N.min() == values_N.max():
+    # Of n alike examples, this share of others may still have gone unseen.
+    unseen = proportion(0, n).high
+    low = max(values_N[0] - unseen, bounds[0])
+    high = min(values_N[0] + unseen, bounds[1])
+  else:
+    low, high = stats.bootstrap(
+      (values_N,),
+      np.mean,
+      n_resamples=RESAMPLES,
+      batch=max(1, _CHUNK // n),
+      method="percentile",
+      rng=np.random.default_rng(seed),
+    ).confidence_interval
   # The sum is exact in any order, so equal inputs give equal bytes.
-  return [
-    Figure(
-      math.fsum(values_NxM[:, column].tolist()) / len(values_NxM),
-      float(low[column]),
-      float(high[column]),
-      len(values_NxM),
-    )
-    for column in range(values_NxM.shape[1])
-  ]
+  return Figure(math.fsum(values_N.tolist()) / n, float(low), float(high), n)
 
 
 def mean(values: Sequence[float], seed: int = 0) -> Figure:
@@ -135,13 +115,9 @@ def mcnemar(gained: int, lost: int) -> float:
     The probability, were both changes equally likely, of a split at least as
     uneven as this one. 1.0 when nothing changed.
   """
-  n, fewer = gained + lost, min(gained, lost)
-  term = total = 1  # binomial coefficients, in exact integers
-  for k in range(1, fewer + 1):
-    term = term * (n - k + 1) // k
-    total += term
-  # Integer true division rounds correctly however large both sides are.
-  return min(1.0, 2 * total / 2**n)
+  if not gained + lost:
+    return 1.0
+  return float(stats.binomtest(gained, gained + lost).pvalue)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,9 +23,8 @@ An answer that was skipped or cut stays in the denominators.
 
 import collections
 import dataclasses
-import enum
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy import optimize
@@ -203,12 +202,7 @@ def parse_answer(
   try:
     return formats.get_format(call_format).parse(text, names).calls, ""
   except formats.ParseError as e:
-    return None, reason_text(e.reason)
-
-
-def reason_text(reason: Any) -> str:
-  """A typed reason as the text records and tables show."""
-  return str(reason.value) if isinstance(reason, enum.Enum) else str(reason)
+    return None, e.reason.value
 
 
 def judge(

@@ -1,20 +1,15 @@
 """What a text generator gave, and the one interface it is judged behind.
 
-`evaluate` never runs a model. It judges `OutputRecord`s, one an example:
-whoever generates text (our sampler, another engine, a remote service) either
-implements `TextGenerator` or writes a file of records, which `RecordedOutputs`
-plays back.
+`evaluate` never runs a model. It judges `OutputRecord`s, one an example.
+Whoever generates text implements `TextGenerator`; `RecordedOutputs` plays back
+what was generated before.
 """
 
 import dataclasses
-import json
-import re
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from etils import epath
-
-from tooldev_jax import errors, io, records
+from tooldev_jax import errors
 from tooldev_jax.toolcall.vocabulary import Example
 
 FINISH_REASONS = ("stop", "length", "skipped")
@@ -71,11 +66,6 @@ class RecordedOutputs:
   def __init__(self, outputs: Iterable[OutputRecord]):
     self._by_id = _by_id(outputs)
 
-  @classmethod
-  def load(cls, path: io.PathLike) -> "RecordedOutputs":
-    """Reads a JSON-lines file of output records."""
-    return cls(read_outputs(path))
-
   def generate(
     self, examples: Sequence[Example], kind: str
   ) -> Sequence[OutputRecord]:
@@ -112,33 +102,3 @@ def pair(
       f" is {missing[0]!r}"
     )
   return [by_id[example.id] for example in examples]
-
-
-def write_outputs(path: io.PathLike, outputs: Iterable[OutputRecord]) -> None:
-  """Writes records as JSON lines, atomically."""
-  io.write_jsonl(path, [records.to_json(output) for output in outputs])
-
-
-def read_outputs(path: io.PathLike) -> list[OutputRecord]:
-  """Reads a JSON-lines file of records, ours or another engine's.
-
-  Raises:
-    OutputError, RecordError: a line is not a record; the message names it.
-  """
-  path = epath.Path(path)
-  if not path.exists():
-    raise OutputError(f"no file of outputs at {path}")
-  outputs = []
-  lines = path.read_text(encoding="utf-8").split("\n")
-  for number, line in enumerate(lines, start=1):
-    if not line.strip():
-      continue
-    try:
-      value = json.loads(line)
-    except (ValueError, RecursionError) as e:
-      raise OutputError(f"{path}:{number}: not JSON: {e}") from e
-    output = records.from_json(OutputRecord, value, f"{path}:{number}")
-    # JSON can write half a surrogate pair, which UTF-8 files cannot hold.
-    text = re.sub("[\ud800-\udfff]", "\ufffd", output.text)
-    outputs.append(dataclasses.replace(output, text=text))
-  return outputs

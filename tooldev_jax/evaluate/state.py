@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from tooldev_jax.config import EvaluateConfig
 from tooldev_jax.data.inputs import Notice
-from tooldev_jax.evaluate import bfcl, labels, metrics, tool_making
+from tooldev_jax.evaluate import bfcl, bfcl_cases, labels, metrics, tool_making
+from tooldev_jax.evaluate.bfcl_cases import BfclCase
 from tooldev_jax.evaluate.metrics import Judgement
 from tooldev_jax.evaluate.outputs import RecordedOutputs, TextGenerator
 from tooldev_jax.evaluate.summary import RoundSummary, ShownSample, StageSummary
@@ -33,9 +34,9 @@ class Official:
     notices: how many cases are left out, and by which setting.
   """
 
-  every: tuple[bfcl.BfclCase, ...] = ()
-  slice: tuple[bfcl.BfclCase, ...] = ()
-  final: tuple[bfcl.BfclCase, ...] = ()
+  every: tuple[BfclCase, ...] = ()
+  slice: tuple[BfclCase, ...] = ()
+  final: tuple[BfclCase, ...] = ()
   notices: tuple[Notice, ...] = ()
 
   @property
@@ -57,10 +58,10 @@ def read_official(config: EvaluateConfig, seed: int) -> Official:
   if not config.bfcl:
     return Official()
   folder = None if config.bfcl == "package" else config.bfcl
-  every = bfcl.read_cases(bfcl.find_folder(folder))
-  final = bfcl.slice_cases(every, config.bfcl_cases, seed)
+  every = bfcl_cases.read_cases(bfcl_cases.find_folder(folder))
+  final = bfcl_cases.slice_cases(every, config.bfcl_cases, seed)
   slice_ = (
-    bfcl.slice_cases(every, config.bfcl_slice, seed)
+    bfcl_cases.slice_cases(every, config.bfcl_slice, seed)
     if config.bfcl_slice
     else []
   )
@@ -105,7 +106,7 @@ def score_development(
 
 
 def score_official(
-  generator: TextGenerator, cases: Sequence[bfcl.BfclCase], call_format: str
+  generator: TextGenerator, cases: Sequence[BfclCase], call_format: str
 ) -> bfcl.BfclScores | None:
   """Has a state answer cases of BFCL; None if there are none."""
   if not cases:

@@ -155,13 +155,14 @@ def scores(summary: RunSummary) -> Table | None:
       "garbage", calls=summary.garbage, bfcl=summary.garbage_bfcl
     )
     lines.append(Line("garbage", GARBAGE, garbage))
+  changes = _changes(summary)
   return make_table(
     "Scores by stage",
     lines,
     {
       "stage": "",
       "exact calls": "calls.overall.exact",
-      "change": _change,
+      "change": lambda stage: changes.get(stage.name, wording.NONE),
       "tool names": "calls.overall.names",
       "argument F1": "calls.overall.f1",
       "over-calls": "calls.irrelevance.over_call",
@@ -173,11 +174,11 @@ def scores(summary: RunSummary) -> Table | None:
     " calls. “Over-calls” is the share answered with a call where no tool"
     " fits; it is never averaged with the rest: the garbage row, a model"
     " that emits no calls at all, has none. “Change” is in percentage points"
-    " of exact calls against the state whose adapter the stage started from"
-    f"{_starts(summary)}, paired over the same examples, with an exact"
-    " McNemar test. “Usable tools” are made by the model for a query and could"
-    " answer it; “solved with them” is what the same model makes of its own"
-    " tools. Brackets are 95 % intervals.",
+    " of exact calls against the state that the stage's training started from:"
+    " the last accepted one, unless another is named. It is paired over the"
+    " same examples, with an exact McNemar test. “Usable tools” are made by the"
+    " model for a query and could answer it; “solved with them” is what the"
+    " same model makes of its own tools. Brackets are 95 % intervals.",
   )
 
 
@@ -187,21 +188,20 @@ def _official(stage: StageSummary) -> BfclScores | None:
   return found if found and not found.skipped else None
 
 
-def _change(stage: StageSummary) -> str:
-  if stage.change is None:
-    return wording.NONE
-  points = wording.points(stage.change.delta)
-  return f"{points}, {wording.p_value(stage.change.p_value)}"
-
-
-def _starts(summary: RunSummary) -> str:
-  """Where stages started that did not go on from the last accepted one."""
-  told, last = [], ""
+def _changes(summary: RunSummary) -> dict[str, str]:
+  """How exact calls changed, by stage; says where it is against another state
+  than the last accepted one."""
+  told, last = {}, ""
   for stage in summary.stages:
-    if stage.started_from not in ("", last):
-      told.append(f"{stage.name} from {stage.started_from}")
+    if stage.change:
+      told[stage.name] = (
+        f"{wording.points(stage.change.delta)},"
+        f" {wording.p_value(stage.change.p_value)}"
+      )
+      if stage.started_from not in ("", last):
+        told[stage.name] += f", against {stage.started_from}"
     last = stage.name if stage.accepted else last
-  return f" ({', '.join(told)})" if told else ""
+  return told
 
 
 def categories(summary: RunSummary) -> Table | None:

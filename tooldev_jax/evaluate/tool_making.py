@@ -128,7 +128,7 @@ def judge(example: Example, output: OutputRecord) -> ToolJudgement:
     try:
       made = tuple(toolparse.parse_tools(output.text))
     except toolparse.ToolParseError as e:
-      reason = metrics.reason_text(e.reason)
+      reason = e.reason.value
   tools = made or ()
   findings = checks.check_tools(tools)
   valid = bool(tools) and not any(one.unsound for one in findings)
@@ -141,7 +141,7 @@ def judge(example: Example, output: OutputRecord) -> ToolJudgement:
     parse_reason=reason,
     made_tools=len(tools),
     valid=valid,
-    findings=tuple(metrics.reason_text(f.reason) for f in findings),
+    findings=tuple(f.reason.value for f in findings),
     gold_tools=len(gold),
     named=sum(
       made is not None and plain_name(made.name) == plain_name(tool.name)

@@ -8,14 +8,14 @@ The seed makes a run repeatable; CI runs a shorter one.
 import argparse
 import collections
 import contextlib
-import copy
 import json
 import pathlib
 import random
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from tests.toolcall import mutations
 from tooldev_jax.config import ViewConfig
 from tooldev_jax.data import toolparse, views
 from tooldev_jax.toolcall import canonical, checks, jsontext, yamltext
@@ -107,17 +107,6 @@ DOCUMENTS = (
   [{"type": "function", "function": {"name": "f", "parameters": _SCHEMA}}],
   _SEAL,
 )
-_ODD: tuple[Any, ...] = (
-  None, True, False, 0, -1, 1e300, 10**40, "", "a", "object", "#", "#/", "#/a",
-  "\u0000", "\ud800", [], {}, [[]], [None], {"": ""}, {"$ref": "#"}, "$ref",
-  ["object", "null"], {"type": "object"}, {"properties": {"a": {}}}, "(",
-)  # fmt: skip
-_KEYS = (
-  "type", "properties", "required", "$ref", "enum", "items", "allOf", "oneOf",
-  "anyOf", "not", "default", "parameters", "schema", "content", "name", "in",
-  "additionalProperties", "readOnly", "example", "nullable", "minimum",
-  "exclusiveMinimum", "pattern", "format", "description", "operationId", "",
-)  # fmt: skip
 _ARGUMENTS: tuple[dict[str, Any], ...] = (
   {},
   {"a": "aaa", "b": 3, "c": ["2024-01-01"], "d": {"e": 1.0}},
@@ -128,36 +117,7 @@ _ARGUMENTS: tuple[dict[str, Any], ...] = (
 def broken(seed: int, whole: Sequence[Any] = DOCUMENTS) -> Any:
   """One of `whole` with one to six odd places."""
   rng = random.Random(seed)
-  tree = copy.deepcopy(rng.choice(whole))
-  for _ in range(rng.randint(1, 6)):
-    places = list(_places(tree))
-    holder, key = rng.choice(places)
-    kind = rng.random()
-    if kind < 0.5:
-      holder[key] = copy.deepcopy(rng.choice(_ODD))
-    elif kind < 0.7:
-      source, other = rng.choice(places)
-      holder[key] = copy.deepcopy(source[other])
-    elif kind < 0.8 or isinstance(holder, list):
-      del holder[key]
-    else:
-      holder[rng.choice(_KEYS)] = copy.deepcopy(rng.choice(_ODD))
-  return tree
-
-
-def _places(tree: Any) -> Iterator[tuple[Any, Any]]:
-  """(holder, key or index) of everything in a tree, or of a spare list."""
-  pending, found = [tree], False
-  while pending:
-    item = pending.pop()
-    inside = item if isinstance(item, dict) else range(len(item))
-    for key in inside:
-      found = True
-      yield item, key
-      if isinstance(item[key], dict | list):
-        pending.append(item[key])
-  if not found:
-    yield [None], 0
+  return mutations.mutate_tree(rng.choice(whole), rng)
 
 
 def check(tree: Any, path: pathlib.Path) -> str:

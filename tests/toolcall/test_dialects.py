@@ -282,3 +282,12 @@ def test_parameters_under_two_keys_are_all_kept(write):
   parameters, _ = _only(write, parameters=SCHEMA, args_schema=more)
   assert sorted(parameters["properties"]) == ["city", "days", "unit"]
   assert parameters["required"] == ["city"]
+
+
+@pytest.mark.parametrize("kind", [None, "tensor", ["object", "null"]])
+def test_arguments_are_an_object_whatever_their_schema_says(write, kind):
+  parameters, told = _only(
+    write, inputSchema={"type": kind, "properties": {"a": {}}}
+  )
+  assert parameters == {"type": "object", "properties": {"a": {}}}
+  assert len(told) == (kind == "tensor")

@@ -208,7 +208,8 @@ def _build(record: Json, beside: Mapping[str, Json], tell: Tell) -> Tool:
   if "custom" in (keys.get("type"), beside.get("type")) and not given:
     refuse(f"{name!r:.60} takes free text, no parameters")
   schema = _parameters(given, keys.get("required"), tell)
-  return Tool(name, description, SchemaReader(tell).schema(schema))
+  schema = SchemaReader(tell).schema(schema)
+  return Tool(name, description, {**schema, **_object_type(schema)})
 
 
 def _description(keys: Mapping[str, Json], tell: Tell) -> str:
@@ -246,7 +247,7 @@ def _parameters(
     if value in (None, "", [], {}):
       continue
     if isinstance(value, Mapping) and _is_schema(value):
-      found.append({**({} if "type" in value else _OBJECT), **value})
+      found.append(dict(value))
     elif isinstance(value, Mapping | list):
       default = _PARAMETERS[key] if names is None else False
       found.append(tables.schema_of(value, key, default, tell))
@@ -262,6 +263,14 @@ def _parameters(
 
 
 _OBJECT = {"type": "object"}
+
+
+def _object_type(schema: Mapping[str, Json]) -> dict[str, Json]:
+  """Arguments are an object, also where their schema says less or more."""
+  kind = schema.get("type")
+  if kind is None or (isinstance(kind, list) and "object" in kind):
+    return _OBJECT
+  return {}
 
 
 def _union(schema: dict[str, Json], more: dict[str, Json]) -> dict[str, Json]:

@@ -72,6 +72,8 @@ class SchemaReader:
     if key in dialects.LISTED or (key == "items" and isinstance(value, list)):
       if not isinstance(value, list):
         refuse(f"{where} is {shown(value)}, not a list")
+      if not value:
+        raise ValueError("an empty list")
       return [
         self.schema(item, f"{where}/{index}")
         for index, item in enumerate(value)

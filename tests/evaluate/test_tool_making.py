@@ -87,7 +87,7 @@ def test_an_unsound_tool_is_not_valid_and_says_why():
   "city",
   [
     {"type": "string", "description": ""},
-    {"type": "string", "pattern": "^(?!x).*"},
+    {"type": "string", "pattern": "^x**"},
     {"description": "Where.", "type": "string", "default": 3},
   ],
 )

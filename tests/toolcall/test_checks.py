@@ -114,7 +114,7 @@ def test_sound_definitions(definition):
       {(Reason.BAD_REFERENCE, "/parameters/properties/a/$ref")},
     ),
     (
-      tool({"a": CITY | {"pattern": "(?=x)"}}),
+      tool({"a": CITY | {"pattern": "a**"}}),
       {(Reason.UNKNOWN_PATTERN, "/parameters/properties/a/pattern")},
     ),
     (
@@ -124,6 +124,17 @@ def test_sound_definitions(definition):
     (
       tool({f"a{i}": CITY for i in range(5001)}),
       {(Reason.TOO_LARGE, "/parameters")},
+    ),
+    (
+      tool({f"a{i}": CITY | {"pattern": "a"} for i in range(501)}),
+      {(Reason.TOO_LARGE, "/parameters")},
+    ),
+    (
+      tool({"a": {"description": "x", "$ref": "#/x"}}, x=["a"]),
+      {
+        (Reason.UNTYPED_PARAMETER, "/parameters/properties/a"),
+        (Reason.BAD_SCHEMA, "/parameters"),
+      },
     ),
   ],
 )
@@ -264,19 +275,120 @@ def doubling(levels):
   return tool({"a": {"$ref": "#/$defs/d0"}}, **{"$defs": definitions})
 
 
+def recursive():
+  """Both branches ask for the same again, one level further down."""
+  again = {"properties": {"a": {"$ref": "#/$defs/n"}}}
+  branches = [{**again, "required": [name]} for name in ("y", "z")]
+  node = {"anyOf": branches}
+  return tool({"a": {"$ref": "#/$defs/n"}}, **{"$defs": {"n": node}})
+
+
+def nested(levels):
+  value = {}
+  for _ in range(levels):
+    value = {"a": value}
+  return value
+
+
+def chain(links):
+  """Each definition is the next one."""
+  definitions = {
+    f"d{link}": {"$ref": f"#/$defs/d{link + 1}"} for link in range(links)
+  }
+  definitions[f"d{links}"] = {"type": "string"}
+  return tool({"a": {"$ref": "#/$defs/d0"}}, **{"$defs": definitions})
+
+
+COSTLY = "(?=(x{50}){50}y)z"
+
+
 @pytest.mark.parametrize(
-  "definition",
+  ("definition", "value"),
   [
-    tool({"a": {"$ref": "#/properties/a"}}),
-    doubling(40),
-    tool({"a": {"type": "string", "pattern": "(x{50}){50}y"}}),
+    (doubling(40), "x"),
+    (recursive(), nested(60)),
+    (chain(4000), "x"),
+    (tool({"a": {"type": "string", "pattern": COSTLY}}), "x" * 50_000),
+    (tool({"a": {"allOf": [{"pattern": "a"}] * 50}}), "x" * 50_000),
   ],
 )
-def test_definitions_that_would_never_end_are_given_up(definition):
+def test_checks_that_would_take_too_long_are_given_up(definition, value):
   start = time.process_time()
-  findings = check_call(Call("f", {"a": "x" * 20_000}), [definition])
+  findings = check_call(Call("f", {"a": value}), [definition])
   assert where(findings) == {(Reason.TOO_COSTLY, "/arguments")}
-  assert time.process_time() - start < 10
+  assert time.process_time() - start < 5
+
+
+def test_short_recursions_and_chains_are_checked():
+  for definition in (doubling(8), chain(200)):
+    assert check_call(Call("f", {"a": "x"}), [definition]) == ()
+    assert where(check_call(Call("f", {"a": 1}), [definition])) == {
+      (Reason.WRONG_TYPE, "/arguments/a")
+    }
+  assert where(check_call(Call("f", {"a": nested(5)}), [recursive()])) == {
+    (Reason.NO_ALTERNATIVE, "/arguments/a")
+  }
+
+
+def test_a_reference_to_itself_allows_anything():
+  definition = tool({"a": {"$ref": "#/properties/a"}})
+  assert check_call(Call("f", {"a": [1]}), [definition]) == ()
+  around = {
+    "x": {"allOf": [{"$ref": "#/$defs/y"}]},
+    "y": {"anyOf": [{"$ref": "#/$defs/x"}]},
+  }
+  definition = tool({"a": {"$ref": "#/$defs/x"}}, **{"$defs": around})
+  assert check_call(Call("f", {"a": [1]}), [definition]) == ()
+
+
+ODD_NAMES = ("a b", "a/b", "a%b", "é", '"q"', "~", "#", "", "items", "0", "?",
+             "{x}", "a\\b", "$ref", "<", "|", "a+b", "a\ud800")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ODD_NAMES)
+def test_names_of_any_letters_are_checked(name):
+  step = name.replace("~", "~0").replace("/", "~1")
+  for described in (
+    {"type": "string", "default": 3},
+    {"type": "array", "items": [{"type": "string", "default": 1}]},
+    {"anyOf": [{"type": "string", "default": 2}, {"type": "null"}]},
+  ):
+    (found,) = check_tool(tool({name: {"description": "x", **described}}))
+    assert found.reason == Reason.BAD_DEFAULT
+    assert found.where.startswith(f"/parameters/properties/{step}/")
+  referring = tool(
+    {"a": {"$ref": f"#/$defs/{step}", "description": "x"}},
+    **{"$defs": {name: {"type": "string"}}},
+  )
+  assert check_tool(referring) == ()
+  assert where(check_call(Call("f", {"a": 1}), [referring])) == {
+    (Reason.WRONG_TYPE, "/arguments/a")
+  }
+
+
+def test_half_a_character_in_a_value_is_checked_too():
+  definition = tool({"a": {"type": "string", "maxLength": 1}, "b": {}})
+  call = Call("f", {"a": "\ud800", "b": {"\udfff": 1}})
+  assert check_call(call, [definition]) == ()
+  call = Call("f", {"a": "\ud800x"})
+  assert where(check_call(call, [definition])) == {
+    (Reason.OUT_OF_RANGE, "/arguments/a")
+  }
+
+
+def test_nothing_is_fetched(monkeypatch):
+  def fail(*args, **kwargs):
+    raise AssertionError("a connection")
+
+  monkeypatch.setattr("socket.socket.connect", fail)
+  for reference in ("http://127.0.0.1:9/a", "file:///etc/hostname", "x.json"):
+    definition = tool({"a": CITY | {"$ref": reference}})
+    assert where(check_tool(definition)) == {
+      (Reason.BAD_REFERENCE, "/parameters/properties/a/$ref")
+    }
+    assert where(check_call(Call("f", {"a": "x"}), [definition])) == {
+      (Reason.UNSOUND_TOOL, "/name")
+    }
 
 
 def test_catastrophic_patterns_are_harmless():

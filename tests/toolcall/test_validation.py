@@ -1,10 +1,12 @@
-"""Schemas taken alone are judged as they are judged within the whole."""
-
-import itertools
-
 import pytest
 
-from tooldev_jax.toolcall import dialects, validation
+from tooldev_jax.toolcall import dialects
+from tooldev_jax.toolcall.validation import (
+  GivenUp,
+  Steps,
+  Validator,
+  schema_errors,
+)
 
 _VALUES = (
   *(None, True, 0, -1, 1.5, "", "x", [], {}, [None], [[]], [{}], [True]),
@@ -25,29 +27,18 @@ def test_a_fault_is_found_wherever_it_is(keyword):
   found = set()
   for value in _VALUES:
     inner = {"type": "string", keyword: value}
-    for schema in (
-      inner,
-      {"type": "object", "properties": {"a": {}, "b": inner}},
-      {"properties": {"a": {"anyOf": [{"items": inner}, {"not": True}]}}},
+    places = [error.instance_path for error in schema_errors(inner)]
+    for path, schema in (
+      (["properties", "b"], {"properties": {"a": {}, "b": inner}}),
+      (["allOf", 1, "items"], {"allOf": [{}, {"items": inner}]}),
     ):
-      whole = [e.message for e in validation._meta_errors(schema)]
-      assert [e.message for e in validation.schema_errors(schema)] == whole
-      found.add(bool(whole))
+      errors = schema_errors(schema)
+      assert [error.instance_path for error in errors] == [
+        [*path, *place] for place in places
+      ]
+    found.add(bool(places))
   anything = keyword in ("const", "default", "x-unknown")
   assert found == ({False} if anything else {False, True})
-
-
-def test_what_differs_in_words_alone_is_judged_once():
-  validation._is_sound_alone.cache_clear()
-  for name, number in itertools.product("abc", range(20)):
-    field = {
-      "type": "string",
-      "description": f"{name}{number}",
-      "default": name,
-    }
-    schema = {"type": "object", "properties": {name: field}, "required": [name]}
-    assert validation.schema_errors(schema) == ()
-  assert validation._is_sound_alone.cache_info().currsize == 2
 
 
 _UUID = "12345678-90ab-cdef-1234-567890ABCDEF"
@@ -58,7 +49,11 @@ _UUID = "12345678-90ab-cdef-1234-567890ABCDEF"
   [
     ("date", ["2024-02-29"], ["2023-02-29", "20240229", "today", ""]),
     ("time", ["09:30:00", "09:30:00Z"], ["24:30:00", "9:30", "noon"]),
-    ("date-time", ["2024-02-29T09:30:00+01:00"], ["2024-02-29", "9:30"]),
+    (
+      "date-time",
+      ["2024-02-29T09:30:00+01:00", "2024-02-29 09:30:00"],
+      ["2024-02-29", "9:30", "20240229T09:30:00", "2023-02-29T09:30:00"],
+    ),
     ("email", ["a@b.org"], ["a", "a@", "a b@c"]),
     ("ipv4", ["127.0.0.1"], ["127.0.0", "256.0.0.1"]),
     ("ipv6", ["::1"], ["127.0.0.1", ":::1"]),
@@ -66,13 +61,14 @@ _UUID = "12345678-90ab-cdef-1234-567890ABCDEF"
     ("duration", ["P1D", "PT1H30M", "P2W", "P1Y2M3DT4S"], ["P", "1 day", "PT"]),
     ("uri", ["https://x.org/a?b"], ["x.org/a", "https: //x"]),
     ("uuid", [_UUID], [_UUID.replace("-", ""), "{" + _UUID + "}"]),
+    ("regex", ["a+"], ["("]),
     ("no such format", ["anything"], []),
   ],
 )
 def test_formats(name, good, bad):
-  schema = {"type": "string", "format": name}
-  assert [x for x in good if validation.errors_of(x, schema)] == []
-  assert [x for x in bad if not validation.errors_of(x, schema)] == []
+  validator = Validator({"type": "string", "format": name})
+  assert [x for x in good if validator.errors(x)] == []
+  assert [x for x in bad if not validator.errors(x)] == []
 
 
 def test_multiples_are_counted_in_decimals():
@@ -81,6 +77,40 @@ def test_multiples_are_counted_in_decimals():
     (3, [0, 6, 6.0, 3 * 10**400], [7, 6.5, 10**400]),
     (1e-300, [1e300, 5], []),
   ):
-    schema = {"multipleOf": step}
-    assert [x for x in good if validation.errors_of(x, schema)] == []
-    assert [x for x in bad if not validation.errors_of(x, schema)] == []
+    validator = Validator({"multipleOf": step})
+    assert [x for x in good if validator.errors(x)] == []
+    assert [x for x in bad if not validator.errors(x)] == []
+
+
+def test_an_integer_is_written_as_one():
+  for named, good, bad in (
+    ("integer", [3, -1, 10**400], [3.0, 0.5, True, "3", None]),
+    (["integer", "null"], [3, None], [3.0, "3"]),
+    (["integer", "number"], [3, 3.0, 0.5], ["3"]),
+    ("int", [3], [3.0]),
+    ("number", [3, 3.0], [True]),
+  ):
+    validator = Validator(dialects.checkable({"type": named}))
+    assert [x for x in good if validator.errors(x)] == []
+    assert [x for x in bad if not validator.errors(x)] == []
+
+
+def test_a_stranger_cannot_use_our_own_keyword():
+  schema = dialects.checkable({"type": "number", dialects.INTEGER: True})
+  assert Validator(schema).errors(3.0) == ()
+
+
+def test_steps_are_shared_between_checks():
+  validator = Validator({"items": {"type": "integer"}})
+  steps = Steps(25)
+  assert validator.errors([1] * 10, steps) == ()
+  assert steps.left < 25
+  with pytest.raises(GivenUp):
+    validator.errors(list(range(30)), steps)
+
+
+def test_errors_come_in_the_order_of_the_value():
+  names = [f"a{index}" for index in range(20)]
+  validator = Validator({"additionalProperties": {"type": "string"}})
+  errors = validator.errors(dict.fromkeys(names, 1))
+  assert [error.instance_path for error in errors] == [[n] for n in names]

@@ -12,13 +12,12 @@ requires may be used too, described or not.
 import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from jsonschema.exceptions import ValidationError
-
 from tooldev_jax.toolcall import dialects, patterns, schemas, validation
 from tooldev_jax.toolcall.findings import Finding, Reason, pointer
 from tooldev_jax.toolcall.grounding import check_grounded
 from tooldev_jax.toolcall.jsontext import Json, JsonTextError, dump, load
 from tooldev_jax.toolcall.schemas import Schema
+from tooldev_jax.toolcall.validation import ValidationError, Validator
 from tooldev_jax.toolcall.vocabulary import Call, Tool
 
 __all__ = [
@@ -38,6 +37,8 @@ _BY_KEYWORD = {
   "additionalProperties": Reason.UNKNOWN_ARGUMENT,
   "propertyNames": Reason.UNKNOWN_ARGUMENT,
   "type": Reason.WRONG_TYPE,
+  dialects.INTEGER: Reason.WRONG_TYPE,
+  "falseSchema": Reason.NO_ALTERNATIVE,
   "enum": Reason.NOT_IN_ENUM,
   "const": Reason.NOT_IN_ENUM,
   "pattern": Reason.BAD_PATTERN,
@@ -77,7 +78,7 @@ def check_tool(tool: Tool) -> tuple[Finding, ...]:
   """
   found = list(_check_texts(tool))
   try:
-    schema = dialects.modernise(tool.parameters)
+    schema = dialects.checkable(tool.parameters)
   except dialects.SchemaTooLarge as large:
     return (*found, Finding(Reason.TOO_LARGE, "/parameters", str(large)))
   types = schemas.types_of(tool.parameters)
@@ -86,13 +87,18 @@ def check_tool(tool: Tool) -> tuple[Finding, ...]:
     found.append(Finding(Reason.NOT_AN_OBJECT, "/parameters/type", detail))
   errors = validation.schema_errors(schema)
   for error in errors:
-    where = pointer("parameters", *error.absolute_path)
+    where = pointer("parameters", *error.instance_path)
     found.append(Finding(Reason.BAD_SCHEMA, where, error.message[:200]))
-  if not errors:  # Else keywords may hold anything.
-    nodes = list(dialects.subschemas(tool.parameters, "/parameters"))
-    for where, node in nodes:
-      found.extend(_check_node(where, node, schema))
-    found.extend(_check_all_values(nodes, schema))
+  if errors:
+    return tuple(found)  # Keywords may hold anything.
+  for where, node in dialects.subschemas(tool.parameters, "/parameters"):
+    found.extend(_check_node(where, node, schema))
+  if all(finding.reason is not Reason.BAD_REFERENCE for finding in found):
+    try:
+      found.extend(_check_values(tool.parameters, Validator(schema)))
+    except ValueError as error:  # A reference to something else than a schema.
+      detail = str(error).partition("\n")[0][:200]
+      found.append(Finding(Reason.BAD_SCHEMA, "/parameters", detail))
   return tuple(found)
 
 
@@ -130,12 +136,9 @@ def _check_node(where: str, node: Schema, root: Schema) -> Iterator[Finding]:
   if reference is not None and schemas.lookup(reference, root) is None:
     detail = f"{reference!r} is not in this document"
     yield Finding(Reason.BAD_REFERENCE, f"{where}/$ref", detail)
-  if "pattern" in node:
-    try:
-      patterns.compile_pattern(node["pattern"])
-    except patterns.PatternError as error:
-      detail = f"{node['pattern'][:80]!r}: {error}"
-      yield Finding(Reason.UNKNOWN_PATTERN, f"{where}/pattern", detail)
+  if "pattern" in node and not patterns.is_known(node["pattern"]):
+    detail = f"{node['pattern'][:80]!r} is no regular expression known here"
+    yield Finding(Reason.UNKNOWN_PATTERN, f"{where}/pattern", detail)
   properties = schemas.properties(schemas.resolve(node, root))
   if properties:
     for name in node.get("required") or ():
@@ -144,42 +147,44 @@ def _check_node(where: str, node: Schema, root: Schema) -> Iterator[Finding]:
         yield Finding(Reason.UNKNOWN_REQUIRED, f"{where}/required", detail)
 
 
-def _check_all_values(
-  nodes: Iterable[tuple[str, Schema]], root: Schema
-) -> Iterator[Finding]:
-  """The values that schemas name, as far as one budget goes."""
-  budget = validation.Budget()
-  for where, node in nodes:
-    if node.get("enum") or node.get("default") is not None:
-      try:
-        yield from _check_values(where, node, root, budget)
-      except validation.GivenUp as error:
-        yield Finding(Reason.TOO_COSTLY, where, str(error))
-        return
+def _check_values(schema: Schema, validator: Validator) -> Iterator[Finding]:
+  """The values that a schema itself names must fit it.
+
+  Args:
+    schema: as its source wrote it.
+    validator: of the same schema, made modern.
+  """
+  steps = validation.Steps()
+  for place, _ in dialects.subschemas(schema, ""):
+    modern_place = dialects.modern_place(place)
+    modern = schemas.lookup(f"#{modern_place}", validator.schema)
+    if not isinstance(modern, Mapping):
+      continue
+    yield from _check_enum(f"/parameters{place}/enum", modern)
+    default = modern.get("default")
+    if default is None:  # "None" in most sources, whatever the type.
+      continue
+    try:
+      errors = validator.errors(default, steps, modern_place)
+    except validation.GivenUp as error:
+      yield Finding(Reason.TOO_COSTLY, f"/parameters{place}", str(error))
+      return
+    if errors:
+      where = f"/parameters{place}/default"
+      yield Finding(Reason.BAD_DEFAULT, where, errors[0].message[:200])
 
 
-def _check_values(
-  where: str, node: Schema, root: Schema, budget: validation.Budget
-) -> Iterator[Finding]:
-  """The values that a schema itself names must fit it."""
-  modern = dialects.modernise(node)
+def _check_enum(where: str, modern: Schema) -> Iterator[Finding]:
+  types = schemas.types_of(modern)
   seen: set[str] = set()
-  types = {"type": modern["type"]} if "type" in modern else {}
-  for index, value in enumerate(modern.get("enum", ())):
-    place = f"{where}/enum/{index}"
+  for index, value in enumerate(schemas.enum_of(modern)):
     text = dump(value, sort_keys=True)
     if text in seen:
-      yield Finding(Reason.BAD_ENUM, place, f"{text} occurs twice")
+      yield Finding(Reason.BAD_ENUM, f"{where}/{index}", f"{text} occurs twice")
     seen.add(text)
-    if validation.errors_of(value, types, root, budget):
-      detail = f"{text} is not of type {node['type']!r}"
-      yield Finding(Reason.BAD_ENUM, place, detail)
-  # null stands for "none" in most sources, whatever the type.
-  if modern.get("default") is not None:
-    errors = validation.errors_of(modern["default"], modern, root, budget)
-    if errors:
-      detail = errors[0].message[:200]
-      yield Finding(Reason.BAD_DEFAULT, f"{where}/default", detail)
+    if not schemas.is_of_type(value, types):
+      detail = f"{text} is not of type {modern['type']!r}"
+      yield Finding(Reason.BAD_ENUM, f"{where}/{index}", detail)
 
 
 def check_call(call: Call, tools: Iterable[Tool]) -> tuple[Finding, ...]:
@@ -193,15 +198,16 @@ def check_call(call: Call, tools: Iterable[Tool]) -> tuple[Finding, ...]:
   if tool is None:
     detail = f"no tool is called {call.name[:80]!r}"
     return (Finding(Reason.UNKNOWN_TOOL, "/name", detail),)
-  schema = _sound_schema(tool.dumps())
-  if schema is None:
+  validator = _sound_validator(tool.dumps())
+  if validator is None:
     detail = f"the parameters of {tool.name!r} are not a sound schema"
     return (Finding(Reason.UNSOUND_TOOL, "/name", detail),)
   arguments = dict(call.arguments)
+  schema = validator.schema
   found = list(_unknown(arguments, [schema], schema, ("arguments",)))
   try:
-    for error in validation.errors_of(arguments, schema):
-      found.extend(_findings(error, ("arguments",)))
+    for error in validator.errors(arguments):
+      found.extend(_findings(error))
   except validation.GivenUp as error:
     found.append(Finding(Reason.TOO_COSTLY, "/arguments", str(error)))
   by_place = {(one.reason, one.where): one for one in reversed(found)}
@@ -209,56 +215,53 @@ def check_call(call: Call, tools: Iterable[Tool]) -> tuple[Finding, ...]:
 
 
 @functools.lru_cache(maxsize=4096)
-def _sound_schema(tool: str) -> Schema | None:
-  """The modern parameters of a tool given as text; None if unsound."""
+def _sound_validator(tool: str) -> Validator | None:
+  """Of the parameters of a tool given as text; None if they are unsound."""
   try:
-    schema = dialects.modernise(load(tool)["parameters"])
+    schema = dialects.checkable(load(tool)["parameters"])
   except (dialects.SchemaTooLarge, JsonTextError):
     return None
   if validation.schema_errors(schema):
     return None
-  for _, node in dialects.subschemas(schema, ""):
-    if "$ref" in node and schemas.lookup(node["$ref"], schema) is None:
-      return None
-  return schema
+  try:
+    return Validator(schema)
+  except ValueError:
+    return None
 
 
-def _findings(
-  error: ValidationError, path: tuple[str | int, ...]
-) -> Iterator[Finding]:
+def _findings(error: ValidationError) -> Iterator[Finding]:
   """A finding of ours for an error of the library."""
-  path = (*path, *error.relative_path)
-  keyword = str(error.validator)
+  path = ("arguments", *error.instance_path)
+  keyword = error.kind.name
+  details = error.kind.as_dict()
   if keyword == "required":
-    for name in error.validator_value:
-      if name not in error.instance:
-        where = pointer(*path, name)
-        yield Finding(Reason.MISSING_ARGUMENT, where, "is required")
+    where = pointer(*path, details["property"])
+    yield Finding(Reason.MISSING_ARGUMENT, where, "is required")
   elif keyword == "additionalProperties":
     return  # `_unknown` names each one.
-  elif keyword in ("anyOf", "oneOf") and (branch := _real_branch(error)):
+  elif keyword in ("anyOf", "oneOf") and (
+    branch := _real_branch(details["context"])
+  ):
     for inner in branch:
-      yield from _findings(inner, path)
+      yield from _findings(inner)
   else:
     reason = _BY_KEYWORD.get(keyword, Reason.OUT_OF_RANGE)
     yield Finding(reason, pointer(*path), error.message[:200])
 
 
-def _real_branch(error: ValidationError) -> list[ValidationError]:
+def _real_branch(
+  branches: Sequence[Sequence[ValidationError]],
+) -> Sequence[ValidationError]:
   """The errors of the one branch besides null; none if there are others."""
-  branches: dict[str | int, list[ValidationError]] = {}
-  for inner in error.context or ():
-    # The schema `false` has no path.
-    branch = (*inner.relative_schema_path, "false")[0]
-    branches.setdefault(branch, []).append(inner)
   real = [
-    errors
-    for errors in branches.values()
-    if not (
-      errors[0].validator == "type" and errors[0].validator_value == "null"
-    )
+    errors for errors in branches if errors and not _wants_null(errors[0])
   ]
-  return real[0] if len(real) == 1 else []
+  return real[0] if len(real) == 1 else ()
+
+
+def _wants_null(error: ValidationError) -> bool:
+  kind = error.kind
+  return kind.name == "type" and kind.as_dict()["types"] == ["null"]
 
 
 def _unknown(

@@ -8,9 +8,11 @@ looked up elsewhere; `unevaluated…`, whose cost has no bound; and
 `patternProperties`, whose objects then count as open.
 """
 
+import re
+import urllib.parse
 from collections.abc import Iterator, Mapping
 
-from tooldev_jax.toolcall import schemas
+from tooldev_jax.toolcall import patterns, schemas
 from tooldev_jax.toolcall.findings import pointer
 from tooldev_jax.toolcall.jsontext import Json
 from tooldev_jax.toolcall.schemas import Schema
@@ -18,6 +20,9 @@ from tooldev_jax.toolcall.schemas import Schema
 MAX_NODES = 5000
 MAX_DEPTH = 32
 MAX_ENUM = 5000
+MAX_PATTERNS = 500  # Compiling one takes up to 5 ms.
+
+INTEGER = "x-tooldev-integer"  # The value is an integer in writing, or none.
 
 NAMED = ("properties", "$defs", "definitions", "dependentSchemas")
 LISTED = ("allOf", "anyOf", "oneOf", "prefixItems")
@@ -45,8 +50,12 @@ _DROPPED = frozenset(
     "unevaluatedProperties",
     "unevaluatedItems",
     "nullable",
+    INTEGER,
   )
 )
+
+
+_LISTED_ITEM = re.compile(r"/items/(?=\d+(?:/|\Z))")
 
 
 class SchemaTooLarge(ValueError):
@@ -60,6 +69,23 @@ def modernise(schema: Schema) -> Schema:
     SchemaTooLarge: see above.
   """
   return _Modernise().schema(schema, 0)
+
+
+def checkable(schema: Schema) -> Schema:
+  """As `modernise`, and ready for `validation.Validator`.
+
+  Patterns that are not known are dropped, references are written as URIs, and
+  a schema of integers says so in a keyword of ours.
+
+  Raises:
+    SchemaTooLarge: see above.
+  """
+  return _Checkable().schema(schema, 0)
+
+
+def modern_place(pointer: str) -> str:
+  """Where `modernise` puts what `pointer` points to."""
+  return _LISTED_ITEM.sub("/prefixItems/", pointer)
 
 
 def subschemas(schema: Schema, where: str) -> Iterator[tuple[str, Schema]]:
@@ -130,6 +156,39 @@ class _Modernise:
     if key in SINGLE:
       return self.schema(value, depth)
     return value
+
+
+class _Checkable(_Modernise):
+  """As `checkable` says; counts patterns too."""
+
+  def __init__(self) -> None:
+    super().__init__()
+    self._patterns = 0
+
+  def schema(self, schema: Json, depth: int) -> Json:
+    modern = super().schema(schema, depth)
+    if not isinstance(modern, dict):
+      return modern
+    pattern = modern.get("pattern")
+    if isinstance(pattern, str):
+      self._patterns += 1
+      if self._patterns > MAX_PATTERNS:
+        raise SchemaTooLarge(f"more than {MAX_PATTERNS} patterns")
+      if not patterns.is_known(pattern):
+        del modern["pattern"]
+    if isinstance(modern.get("$ref"), str):
+      modern["$ref"] = _reference(modern["$ref"])
+    types = schemas.types_of(modern)
+    if "integer" in types and "number" not in types:
+      modern[INTEGER] = True
+    return modern
+
+
+def _reference(reference: str) -> str:
+  """A local reference as URIs are written."""
+  if not reference.startswith("#"):
+    return reference
+  return "#" + schemas.quote(urllib.parse.unquote(reference[1:]))
 
 
 def _exclude(schema: dict[str, Json], bound: str) -> None:

@@ -20,7 +20,7 @@ class Reason(enum.StrEnum):
   BAD_DEFAULT = "bad_default"  # does not fit its own parameter
   BAD_ENUM = "bad_enum"  # a value of another type, or twice the same
   BAD_REFERENCE = "bad_reference"  # to nothing, or to another document
-  UNKNOWN_PATTERN = "unknown_pattern"  # wrong, or beyond `tools.patterns`
+  UNKNOWN_PATTERN = "unknown_pattern"  # wrong, or beyond `toolcall.patterns`
   TOO_LARGE = "too_large"
   TOO_COSTLY = "too_costly"  # a check, also of a call, was given up
 

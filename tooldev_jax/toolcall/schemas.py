@@ -7,7 +7,7 @@ compare or check calls. Nothing is ever fetched.
 """
 
 import urllib.parse
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from tooldev_jax.toolcall.jsontext import Json
 
@@ -81,6 +81,18 @@ def types_of(schema: Schema) -> frozenset[str]:
   if None in found:
     return frozenset()
   return frozenset(name for name in found if name is not None)
+
+
+def is_of_type(value: Json, types: Collection[str]) -> bool:
+  """Whether `value` is of one of `types`; of no types, anything is."""
+  if not types or value is None:
+    return not types or "null" in types
+  if isinstance(value, bool):
+    return "boolean" in types
+  if isinstance(value, int):
+    return "integer" in types or "number" in types
+  kinds = {float: "number", str: "string", list: "array", dict: "object"}
+  return kinds.get(type(value)) in types
 
 
 def resolve(schema: Json, root: Schema) -> Schema:
@@ -171,6 +183,13 @@ def lookup(reference: str, root: Json) -> Json:
     else:
       return None
   return here
+
+
+def quote(pointer: str) -> str:
+  """A JSON pointer as part of a URI."""
+  return urllib.parse.quote(
+    pointer, safe="/~!$&'()*+,;=:@-._", errors="replace"
+  )
 
 
 def enum_of(schema: Schema) -> list[Json]:

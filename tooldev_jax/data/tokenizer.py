@@ -118,11 +118,13 @@ class ChatTokenizer:
       here = _fetched(name, scratch)
       try:
         hf_tokenizer = transformers.AutoTokenizer.from_pretrained(here)
+        return cls(hf_tokenizer, name, _generation_eos(here))
+      except TokenizerError:
+        raise
       # `tokenizers` raises Exception itself, and transformers whatever it
       # trips over in a file that is broken or of another version.
       except Exception as e:
         raise TokenizerError(_why_unread(e, name, here)) from e
-      return cls(hf_tokenizer, name, _generation_eos(here))
 
   def decode(self, ids: Sequence[int]) -> str:
     """Text of sampled ids: stop tokens and padding at the end are left out.

@@ -1,7 +1,7 @@
 """How the rounds and the evaluation put their questions to the model.
 
 Both know a model only as something that answers: a `TextGenerator` gives one
-greedy answer to each example, an `Ask` several samples to each prompt.
+greedy answer to each example, a `Generate` several samples to each prompt.
 """
 
 from collections.abc import Sequence
@@ -11,8 +11,8 @@ from etils import epath
 from tooldev_jax.config import RunConfig
 from tooldev_jax.data.views import View
 from tooldev_jax.evaluate.outputs import OutputRecord
-from tooldev_jax.evolve import ask
-from tooldev_jax.evolve.round import Answers, Ask
+from tooldev_jax.evolve.prompts import for_calls, for_tools
+from tooldev_jax.evolve.round import Answers, Generate
 from tooldev_jax.model import Adapter, Model
 from tooldev_jax.sample.params import RequestOutput, SamplingParams
 from tooldev_jax.seeds import fold
@@ -51,10 +51,10 @@ class GreedyAnswers:
     """Greedy answers to the view `kind` of the examples, in their order."""
     evaluate = self._config.evaluate
     if kind == "generation":
-      prompts = [ask.for_tools(x, self._config.seed) for x in examples]
+      prompts = [for_tools(x, self._config.seed) for x in examples]
       longest = evaluate.max_tool_tokens
     else:
-      prompts = [ask.for_calls(x, x.tools) for x in examples]
+      prompts = [for_calls(x, x.tools) for x in examples]
       longest = evaluate.max_call_tokens
     outputs = self._model.generate(
       self._adapter,
@@ -75,8 +75,8 @@ class GreedyAnswers:
 
 def sampled_answers(
   model: Model, adapter: Adapter, top_k: int, seed: int
-) -> Ask:
-  """The `Ask` of a round: samples of the current model."""
+) -> Generate:
+  """The `Generate` of a round: samples of the current model."""
 
   def sample(
     prompts: Sequence[View],

@@ -68,10 +68,10 @@ ASKED = (Message("user", QUERY),)
 def _round(tools, calls, messages=ASKED, **changes):
   queries = [Example(id, messages) for id in tools]
   config = dataclasses.replace(EvolveConfig(samples=4), **changes)
-  ask = Script({k: v for k, v in tools.items() if v}, calls)
+  script = Script({k: v for k, v in tools.items() if v}, calls)
   folder = epath.Path("/nowhere")
   call_format = get_format("pythonic")
-  return make_round(queries, ask, call_format, config, 0, folder), ask
+  return make_round(queries, script, call_format, config, 0, folder), script
 
 
 def test_every_query_ends_with_a_status():
@@ -91,7 +91,7 @@ def test_every_query_ends_with_a_status():
     "split": [GOOD, '[weather(city="Friday")]', "[rain()]", "no"],
     "nothing": ["no", "[", "[weather()]", '[weather(city="Rome")]'],
   }
-  made, ask = _round(tools, calls)
+  made, script = _round(tools, calls)
   statuses = {row["id"]: Status(row["status"]) for row in made.ledger}
   assert statuses == {
     "kept": Status.KEPT,
@@ -104,7 +104,7 @@ def test_every_query_ends_with_a_status():
     "unsound": Status.TOOLS_UNSOUND,
   }
   # Calls are asked for only where there are sound tools.
-  assert ask.asked[1] == ["kept", "split", "nothing", "long calls"]
+  assert script.asked[1] == ["kept", "split", "nothing", "long calls"]
   reasons = made.counts["samples_dropped"]
   assert reasons["misfit:unknown_tool"] == 2
   assert reasons["misfit:missing_argument"] == 1

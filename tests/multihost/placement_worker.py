@@ -9,7 +9,7 @@ from etils import epath
 from tests import pipeline_run
 from tests.sample import hashing
 from tests.sample.exchanges import largest_message
-from tooldev_jax.evolve import ask
+from tooldev_jax.evolve import prompts
 from tooldev_jax.model import Adapter, Model
 from tooldev_jax.parallel.mesh import make_mesh
 from tooldev_jax.parallel.sharding import TRAIN_RULES, Partition
@@ -50,7 +50,7 @@ def answers(**mesh):
     example = Example("a", (Message("user", "What is the weather in Oslo?"),))
     outputs = model.generate(
       adapter,
-      [ask.for_tools(example, 0)] * 4,
+      [prompts.for_tools(example, 0)] * 4,
       SamplingParams(temperature=0.0, max_new_tokens=8),
       epath.Path(folder) / "answers.jsonl",
     )

@@ -6,7 +6,6 @@ names, JSON lines, in a folder of the user's or in the installed package.
 
 import collections
 import dataclasses
-import hashlib
 import importlib.util
 import json
 import math
@@ -18,6 +17,7 @@ from etils import epath
 from tooldev_jax import errors, io
 from tooldev_jax.data import sources
 from tooldev_jax.evaluate import bfcl_checker
+from tooldev_jax.seeds import fold
 from tooldev_jax.toolcall.jsontext import Json
 from tooldev_jax.toolcall.vocabulary import Call, Example
 
@@ -171,7 +171,7 @@ def slice_cases(
 ) -> list[BfclCase]:
   """A seeded slice with each category's share kept, and at least one of each.
 
-  Within a category cases are ranked by a hash of seed and id, so a larger
+  Within a category cases are ranked by a seed of their own, so a larger
   slice contains a smaller one, whatever the machine. Order is kept.
 
   Args:
@@ -186,12 +186,8 @@ def slice_cases(
   for category, count in counts.items():
     share = max(1, math.floor(size * count / len(cases) + 0.5))
     ids = [case.id for case in cases if case.category == category]
-    taken.update(sorted(ids, key=lambda id: _rank(seed, id))[:share])
+    taken.update(sorted(ids, key=lambda id: fold(seed, id))[:share])
   return [case for case in cases if case.id in taken]
-
-
-def _rank(seed: int, id: str) -> str:
-  return hashlib.sha256(f"{seed}:{id}".encode()).hexdigest()
 
 
 def _as_text(example: Example, language: str) -> Example:

@@ -18,15 +18,15 @@ from tooldev_jax.toolcall.vocabulary import Call, Message, Tool
 
 
 class Status(enum.StrEnum):
-  """Why a query was kept or dropped."""
+  """What became of a query, from the earliest end to the best."""
 
-  KEPT = "kept"
   TOOLS_UNREADABLE = "tools_unreadable"
   TOOLS_UNSOUND = "tools_unsound"
   PROMPT_TOO_LONG = "prompt_too_long"
   NO_VALID_CALL = "no_valid_call"
   NO_MAJORITY = "no_majority"
   TOO_EASY = "too_easy"
+  KEPT = "kept"
 
 
 @dataclasses.dataclass(frozen=True)

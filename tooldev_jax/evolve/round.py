@@ -2,8 +2,8 @@
 
     query -> made tools -> sampled calls -> parsed -> checked -> voted -> kept
 
-Method: arXiv 2505.07512. A round reads and writes files and asks for samples
-through `Ask`; it neither knows the sampler nor trains.
+Method: arXiv 2505.07512. A round gets its samples from the function that it
+is handed; it neither knows the model nor trains.
 """
 
 import dataclasses
@@ -17,16 +17,8 @@ from tooldev_jax import io
 from tooldev_jax.config import EvolveConfig
 from tooldev_jax.data.toolparse import ToolParseError, parse_tools
 from tooldev_jax.data.views import View
-from tooldev_jax.evolve import ask as ask_
-from tooldev_jax.evolve import diversity
-from tooldev_jax.evolve.judge import (
-  Sample,
-  Status,
-  Vote,
-  read_sample,
-  said,
-  vote,
-)
+from tooldev_jax.evolve import diversity, prompts
+from tooldev_jax.evolve.judge import Status, Vote, read_sample, said, vote
 from tooldev_jax.toolcall import checks
 from tooldev_jax.toolcall.formats import CallFormat
 from tooldev_jax.toolcall.vocabulary import Example, Tool
@@ -47,8 +39,11 @@ class Answers:
   fits: bool = True
 
 
-# (views, samples of each, temperature, most tokens, file) -> answers in order.
-Ask = Callable[[Sequence[View], int, float, int, epath.Path], Sequence[Answers]]
+# (prompts, samples of each, temperature, most tokens of a sample, file that the
+# samples are kept in) -> one `Answers` a prompt, in their order.
+Generate = Callable[
+  [Sequence[View], int, float, int, epath.Path], Sequence[Answers]
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +68,10 @@ class Candidate:
   detail: str = ""
   vote: Vote | None = None
 
+  def ended(self, status: Status, detail: str = "", **fields) -> "Candidate":
+    """The same candidate, decided."""
+    return dataclasses.replace(self, status=status, detail=detail, **fields)
+
 
 @dataclasses.dataclass(frozen=True)
 class RoundData:
@@ -92,7 +91,7 @@ class RoundData:
 
 def make_round(
   queries: Sequence[Example],
-  ask: Ask,
+  generate: Generate,
   call_format: CallFormat,
   config: EvolveConfig,
   seed: int,
@@ -102,22 +101,23 @@ def make_round(
 
   Args:
     queries: unlabelled; only ids and messages are looked at.
-    ask: samples from the current model, resumably, into the file given.
+    generate: samples from the current model.
     call_format: how calls are written.
     config: see `EvolveConfig`.
     seed: of the round.
-    folder: gets made_tools.jsonl and calls.jsonl.
+    folder: the samples are kept in its made_tools.jsonl and calls.jsonl.
   """
-  made = propose(queries, ask, config, seed, folder / "made_tools.jsonl")
-  judged = answer(made, ask, call_format, config, folder / "calls.jsonl")
-  return settle(queries, judged, config)
+  file = folder / "made_tools.jsonl"
+  candidates = make_tools(queries, generate, config, seed, file)
+  file = folder / "calls.jsonl"
+  judged = sample_calls(candidates, generate, call_format, config, file)
+  return keep_best(queries, judged, config)
 
 
 def write_round(folder: epath.Path, made: RoundData) -> None:
   """Writes kept.jsonl, ledger.jsonl and, last, counts.json."""
-  io.write_jsonl(
-    folder / "kept.jsonl", [example.to_json() for example in made.kept]
-  )
+  kept = [example.to_json() for example in made.kept]
+  io.write_jsonl(folder / "kept.jsonl", kept)
   io.write_jsonl(folder / "ledger.jsonl", made.ledger)
   io.write_json(folder / "counts.json", made.counts)
 
@@ -137,9 +137,9 @@ def read_round(folder: epath.Path) -> RoundData:
   )
 
 
-def propose(
+def make_tools(
   queries: Sequence[Example],
-  ask: Ask,
+  generate: Generate,
   config: EvolveConfig,
   seed: int,
   file: epath.Path,
@@ -149,9 +149,8 @@ def propose(
   Returns:
     At least one candidate a query.
   """
-  asked = [ask_.for_tools(query, seed) for query in queries]
-  answers = ask(
-    asked,
+  answers = generate(
+    [prompts.for_tools(query, seed) for query in queries],
     config.tool_sets,
     config.tool_temperature,
     config.max_tool_tokens,
@@ -160,56 +159,52 @@ def propose(
   candidates = []
   for query, answer in zip(queries, answers, strict=True):
     if not answer.fits:
-      candidates.append(Candidate(query, 0, "", status=Status.PROMPT_TOO_LONG))
+      candidates.append(Candidate(query, 0, "").ended(Status.PROMPT_TOO_LONG))
     samples = zip(answer.texts, answer.finished, strict=True)
     candidates += [
-      _read_tools(query, number, text, finished)
+      _read_tools(Candidate(query, number, text), finished)
       for number, (text, finished) in enumerate(samples)
     ]
   return candidates
 
 
-def _read_tools(
-  query: Example, number: int, text: str, finished: bool
-) -> Candidate:
-  candidate = Candidate(query, number, text)
+def _read_tools(candidate: Candidate, finished: bool) -> Candidate:
   if not finished:
-    return dataclasses.replace(
-      candidate, status=Status.TOOLS_UNREADABLE, detail="unfinished"
-    )
+    return candidate.ended(Status.TOOLS_UNREADABLE, "unfinished")
   try:
-    tools = parse_tools(text)
-  except ToolParseError as e:
-    return dataclasses.replace(
-      candidate, status=Status.TOOLS_UNREADABLE, detail=e.reason.value
-    )
-  findings = [one for one in checks.check_tools(tools) if one.unsound]
-  if findings or not tools:
-    detail = findings[0].reason.value if findings else "no_tools"
-    return dataclasses.replace(
-      candidate, tools=tools, status=Status.TOOLS_UNSOUND, detail=detail
-    )
+    tools = parse_tools(candidate.text)
+  except ToolParseError as error:
+    return candidate.ended(Status.TOOLS_UNREADABLE, error.reason.value)
+  if not tools:
+    return candidate.ended(Status.TOOLS_UNSOUND, "no_tools")
+  for finding in checks.check_tools(tools):
+    if finding.unsound:
+      reason = finding.reason.value
+      return candidate.ended(Status.TOOLS_UNSOUND, reason, tools=tools)
   return dataclasses.replace(candidate, tools=tools)
 
 
-def answer(
+def sample_calls(
   candidates: Sequence[Candidate],
-  ask: Ask,
+  generate: Generate,
   call_format: CallFormat,
   config: EvolveConfig,
   file: epath.Path,
 ) -> list[Candidate]:
   """Samples calls for each (query, made tools) and lets them vote."""
-  open_ = [c for c in candidates if c.status is None]
-  asked = [ask_.for_calls(c.example, c.tools) for c in open_]
-  answers = ask(
-    asked, config.samples, config.temperature, config.max_call_tokens, file
+  undecided = [c for c in candidates if c.status is None]
+  answers = generate(
+    [prompts.for_calls(c.example, c.tools) for c in undecided],
+    config.samples,
+    config.temperature,
+    config.max_call_tokens,
+    file,
   )
-  judged = {
-    id(c): _judge(c, a, call_format, config)
-    for c, a in zip(open_, answers, strict=True)
-  }
-  return [judged.get(id(c), c) for c in candidates]
+  judged = (
+    _judge(candidate, answer, call_format, config)
+    for candidate, answer in zip(undecided, answers, strict=True)
+  )
+  return [next(judged) if c.status is None else c for c in candidates]
 
 
 def _judge(
@@ -219,51 +214,41 @@ def _judge(
   config: EvolveConfig,
 ) -> Candidate:
   if not answers.fits:
-    return dataclasses.replace(candidate, status=Status.PROMPT_TOO_LONG)
+    return candidate.ended(Status.PROMPT_TOO_LONG)
   source = said(candidate.example.messages) if config.grounded else None
-  samples: list[Sample] = [
-    read_sample(text, finished, candidate.tools, source, call_format)
-    for text, finished in zip(answers.texts, answers.finished, strict=True)
-  ]
-  outcome = vote(samples, config)
-  return dataclasses.replace(candidate, status=outcome.status, vote=outcome)
+  outcome = vote(
+    [
+      read_sample(text, finished, candidate.tools, source, call_format)
+      for text, finished in zip(answers.texts, answers.finished, strict=True)
+    ],
+    config,
+  )
+  return candidate.ended(outcome.status, vote=outcome)
 
 
-def settle(
+def keep_best(
   queries: Sequence[Example],
   candidates: Sequence[Candidate],
   config: EvolveConfig,
 ) -> RoundData:
-  """Keeps the best candidate of each query, and writes down every status."""
+  """Of each query's candidates the one that got furthest counts."""
   by_query: dict[str, list[Candidate]] = {query.id: [] for query in queries}
   for candidate in candidates:
     by_query[candidate.example.id].append(candidate)
   kept, ledger = [], []
-  for query in queries:
-    best = max(by_query[query.id], key=_rank)
+  for tried in by_query.values():
+    best = max(tried, key=_progress)
     if best.status is Status.KEPT:
       kept.append(_example(best, config))
-    ledger.append(_row(query, best, by_query[query.id]))
+    ledger.append(_row(best, len(tried)))
   counts = {**_counts(ledger), "diversity": diversity.measure(kept)}
   return RoundData(tuple(kept), tuple(ledger), counts)
 
 
-# Of several tool sets for a query, the one that got furthest counts.
-_PROGRESS = (
-  Status.TOOLS_UNREADABLE,
-  Status.TOOLS_UNSOUND,
-  Status.PROMPT_TOO_LONG,
-  Status.NO_VALID_CALL,
-  Status.NO_MAJORITY,
-  Status.TOO_EASY,
-  Status.KEPT,
-)
-
-
-def _rank(candidate: Candidate) -> tuple[int, float, int]:
+def _progress(candidate: Candidate) -> tuple[int, float, int]:
   assert candidate.status is not None
   share = candidate.vote.share if candidate.vote else 0.0
-  return _PROGRESS.index(candidate.status), share, -candidate.number
+  return list(Status).index(candidate.status), share, -candidate.number
 
 
 def _example(candidate: Candidate, config: EvolveConfig) -> Example:
@@ -284,35 +269,38 @@ def _example(candidate: Candidate, config: EvolveConfig) -> Example:
   )
 
 
-def _row(
-  query: Example, best: Candidate, tried: Sequence[Candidate]
-) -> dict[str, Any]:
+def _row(best: Candidate, tried: int) -> dict[str, Any]:
+  """The ledger's row of a query."""
   assert best.status is not None
   return {
-    "id": query.id,
-    "query": query.query,
+    "id": best.example.id,
+    "query": best.example.query,
     "status": best.status.value,
     "detail": best.detail,
     "tool_set": best.number,
-    "tool_sets": len(tried),
+    "tool_sets": tried,
     "made_tools": best.text,
     "vote": best.vote.to_json() if best.vote else None,
   }
 
 
 def _counts(ledger: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-  """Yield table of the round."""
+  """The yield table of the round."""
   votes = [row["vote"] for row in ledger if row["vote"]]
-  reasons: Counter[str] = Counter()
-  for entry in votes:
-    reasons.update(entry["reasons"])
-  details = Counter(
+  details = [
     f"{row['status']}:{row['detail']}" for row in ledger if row["detail"]
-  )
+  ]
+  dropped: Counter[str] = Counter()
+  for entry in votes:
+    dropped.update(entry["reasons"])
   return {
     "queries": len(ledger),
-    "statuses": dict(sorted(Counter(row["status"] for row in ledger).items())),
-    "details": dict(sorted(details.items())),
-    "samples_dropped": dict(sorted(reasons.items())),
+    "statuses": _sorted(Counter(row["status"] for row in ledger)),
+    "details": _sorted(Counter(details)),
+    "samples_dropped": _sorted(dropped),
     "vote_shares": [entry["share"] for entry in votes],
   }
+
+
+def _sorted(counts: Mapping[str, int]) -> dict[str, int]:
+  return dict(sorted(counts.items()))

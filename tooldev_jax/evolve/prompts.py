@@ -1,4 +1,4 @@
-"""The two questions a round asks, as views without an answer."""
+"""The two prompts of a round and of its evaluation: views without a target."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from tooldev_jax.toolcall.vocabulary import Example, Message, Tool
 
 
 def for_tools(example: Example, seed: int) -> View:
-  """Which tools does this query need? The wording is chosen by seed."""
+  """Asks which tools the query needs; the wording is chosen by seed."""
   wording = instructions.choose(
     instructions.GENERATION, seed, example.id, "generation"
   )
@@ -17,5 +17,5 @@ def for_tools(example: Example, seed: int) -> View:
 
 
 def for_calls(example: Example, tools: Sequence[Tool]) -> View:
-  """Which calls of these tools answer the conversation?"""
+  """Asks which calls of these tools answer the conversation."""
   return View("invocation", example.id, example.messages, tuple(tools), "")

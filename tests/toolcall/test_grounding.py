@@ -1,3 +1,5 @@
+import time
+
 import pytest
 
 from tooldev_jax.toolcall.checks import Reason, check_grounded
@@ -55,6 +57,18 @@ def ungrounded(value, query, name="x"):
     (120, "in 2 hours"),
     (0.75, "3/4 of it"),
     (2, "the 2nd one"),
+    (2, "a two-bedroom flat"),
+    (9, "page size 'nine'"),
+    (2, "the second of three"),
+    (24, "two dozen eggs"),
+    (6, "half a dozen"),
+    (60, "for an hour"),
+    (30, "half an hour"),
+    (2.5, "two and a half litres"),
+    (1200, "twelve hundred dollars"),
+    (3004, "three thousand and four"),
+    (1.5, "one point five"),
+    (1_000_000, "a million dollars"),
     ("42", "question forty two"),
     # Days and times.
     ("2024-05-01", "on May 1st, 2024"),
@@ -85,6 +99,9 @@ def test_grounded(value, query):
     ("Berkeley, CA", "movies in Oakland"),
     (3, "for two nights"),
     (25, "twenty people"),
+    (25, "twenty or five people"),
+    (100, "ten tens"),
+    (7, "seventy"),
     ("42", "question 43"),
     ("2024-05-01", "on May 2nd, 2024"),
     ("2024-05-01", "on May 1st, 2023"),
@@ -119,3 +136,9 @@ def test_an_enum_that_is_none_grounds_nothing(enum):
     tool = Tool("f", "", {"type": "object", "properties": {"a": schema}})
     value = ["zebra"] if "items" in schema else "zebra"
     assert check_grounded(Call("f", {"a": value}), tool, "Go.")
+
+
+def test_a_long_run_of_number_words_is_read_quickly():
+  start = time.process_time()
+  assert ungrounded(7, "one hundred and " * 16_000) == ["/arguments/x"]
+  assert time.process_time() - start < 2

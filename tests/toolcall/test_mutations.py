@@ -6,6 +6,7 @@ reader, add a line. A failure names the seed, and `mutations.mutated` makes the
 same copy again.
 """
 
+import contextlib
 import dataclasses
 import json
 import pathlib
@@ -17,7 +18,14 @@ import pytest
 from tests.toolcall import mutations
 from tooldev_jax.data import toolparse
 from tooldev_jax.errors import UserError
-from tooldev_jax.toolcall import checks, importers, jsontext, yamltext
+from tooldev_jax.toolcall import (
+  canonical,
+  checks,
+  importers,
+  jsontext,
+  yamltext,
+)
+from tooldev_jax.toolcall.formats import CALL_FORMATS, ParseError
 from tooldev_jax.toolcall.vocabulary import Tool
 
 COPIES = 200
@@ -220,6 +228,63 @@ IMPORTED = {
   ),
 }  # fmt: skip
 
+_OFFERED = (
+  Tool("weather", "W.", {"type": "object", "properties": {"city": _SCHEMA}}),
+  Tool("list_alarms", "L.", {"type": "object", "properties": {}}),
+  Tool("Plate (EU) Look-up, fast", "P."),
+)
+_DRAFT = "Maybe {0}, no: the user said Oslo.\n</think>\n\n{0}"
+_SAMPLE = """Here is a body that you could post:
+
+```json
+{"name": "make_user", "arguments": {"id": 7}}
+```
+
+Adjust the id."""
+TURNS = {
+  "pythonic": (
+    _DRAFT.format('[weather(city="Oslo")]'),
+    '[Plate (EU) Look-up, fast(plate="AB12", n=[1, {"a": None}])]',
+    '[weather(city="a" r"\\b", n=0x1F + 2 * (3 - 4) ** 2, e="\\N{EURO SIGN}")]',
+    "The chance is [P(A=1)], so\n[list_alarms(), weather(city='Oslo')]",
+  ),
+  "hermes": (
+    _DRAFT.format('<tool_call>\n{"name": "weather"}\n</tool_call>'),
+    '<tool_call>\n{"name": "list_alarms", "arguments": ""}\n</tool_call>',
+    f'{_SAMPLE}\n{{"name": "list_alarms", "arguments": " {{}} "}}',
+  ),
+  "llama": (
+    _DRAFT.format('{"name": "weather", "parameters": {"city": "Oslo"}}'),
+    '{"name": "list_alarms", "parameters": null}; {"name": "weather", '
+    '"parameters": "{\\"city\\": \\"Oslo\\"}"}',
+    _SAMPLE,
+  ),
+  "mistral": (
+    _DRAFT.format('[TOOL_CALLS][{"name": "weather", "arguments": {}}]'),
+    '[TOOL_CALLS]weather{"city": "hi {you}"}[TOOL_CALLS]list_alarms[ARGS]{}',
+    '[TOOL_CALLS]weather{"city": "Oslo"}, list_alarms{}\nDone.',
+  ),
+}
+
+
+def _of_turn(name: str) -> Callable[[str, pathlib.Path], object]:
+  """Reads a turn; calls can be judged, and come back when written again."""
+  form = CALL_FORMATS[name]
+  names = [tool.name for tool in _OFFERED]
+
+  def read(text: str, folder: pathlib.Path) -> None:
+    with contextlib.suppress(ParseError):
+      form.parse(text)
+    known = form.parse(text, names)
+    for call in known.calls:
+      assert form.parse(form.render([call])).calls == (call,)
+      checks.check_call(call, _OFFERED)
+      checks.check_grounded(call, _OFFERED[0], text)
+    canonical.canonical_key(known.calls, _OFFERED)
+
+  return read
+
+
 CASES = (
   # Importers: documents of tools.
   *(
@@ -233,8 +298,14 @@ CASES = (
   Case("made tools", "text",
        json.dumps([{"name": "f", "parameters": _SCHEMA}]), _of_made_tools,
        (toolparse.ToolParseError,)),
+  # Turns, with and without the names of the offered tools.
+  *(
+    Case(f"turn: {name}, {index}", "text", text, _of_turn(name),
+         (ParseError,))
+    for name, texts in TURNS.items()
+    for index, text in enumerate(texts)
+  ),
   # Sources of examples: `of_file("rows.jsonl", lambda path: read_examples(…))`.
-  # Call formats and templates: `lambda text, folder: parse(text)`.
 )  # fmt: skip
 
 

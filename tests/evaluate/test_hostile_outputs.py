@@ -169,10 +169,11 @@ def test_any_tools_are_judged(tools, which):
 @settings(max_examples=150, deadline=None)
 @given(calls=st.lists(CALLS, max_size=3), tools=st.lists(TOOLS, max_size=2))
 def test_any_labels_are_judged(calls, tools):
-  label = labels.Label("m", tuple(calls), tuple(tools), 0.5)
-  judged = labels.judge(label, EXAMPLES[1])
+  example = EXAMPLES[1]
+  made = dataclasses.replace(example, calls=tuple(calls), tools=tuple(tools))
+  judged = labels.judge(made, example)
   assert 0 <= judged.value_precision <= 1
   assert 0 <= judged.value_recall <= 1
-  same = labels.Label("m", tuple(calls), (), 0.5)
-  gold = dataclasses.replace(EXAMPLES[1], calls=tuple(calls))
+  same = dataclasses.replace(made, tools=())
+  gold = dataclasses.replace(example, calls=tuple(calls))
   assert labels.judge(same, gold).values_exact

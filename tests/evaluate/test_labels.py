@@ -5,15 +5,19 @@ import pytest
 from tests.evaluate.worlds import BOOK, WEATHER, make_example, make_tool
 from tooldev_jax import errors
 from tooldev_jax.evaluate import labels
-from tooldev_jax.evaluate.labels import Label
-from tooldev_jax.toolcall.vocabulary import Call
+from tooldev_jax.toolcall.vocabulary import Call, Example
 
 FORECAST = make_tool("forecast", ["place"], place="string", horizon="string")
 
 
 def judge(made, gold, tools=(FORECAST,), gold_tools=(WEATHER, BOOK)):
-  label = Label("x", tuple(made), tuple(tools), 0.75)
-  return labels.judge(label, make_example("x", gold, gold_tools))
+  kept = make_example("x", made, tools)
+  return labels.judge(kept, make_example("x", gold, gold_tools))
+
+
+def kept(id, made, share):
+  provenance = {"vote_share": share}
+  return Example(id, (), (FORECAST,), tuple(made), provenance=provenance)
 
 
 def weather(**arguments):
@@ -104,12 +108,12 @@ def test_names_ignore_case_and_punctuation():
 def test_score_by_round():
   gold = [make_example(str(i), [weather(city="Oslo")]) for i in range(4)]
   made = [
-    Label(str(i), (forecast(place=city),), (FORECAST,), share)
+    kept(str(i), [forecast(place=city)], share)
     for i, (city, share) in enumerate(
       [("Oslo", 1.0), ("Oslo", 0.75), ("Rome", 0.625), ("Oslo", 0.5)]
     )
   ]
-  stray = Label("unknown", (), (), 1.0)
+  stray = kept("unknown", [], 1.0)
   judged = labels.judge_all([*made, stray], gold)
   assert [j.known for j in judged] == [True] * 4 + [False]
   scores = labels.score(judged)

@@ -99,11 +99,6 @@ def _mean(
   return Figure(math.fsum(values_N.tolist()) / n, float(low), float(high), n)
 
 
-def mean(values: Sequence[float], seed: int = 0) -> Figure:
-  """Mean of one figure with its bootstrap interval; see `means`."""
-  return means(np.asarray(values, np.float64).reshape(-1, 1), seed)[0]
-
-
 def mcnemar(gained: int, lost: int) -> float:
   """Exact two-sided McNemar p-value.
 

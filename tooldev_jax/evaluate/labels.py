@@ -44,23 +44,6 @@ _DECIMAL = re.compile(r"[+-]?[0-9]+\.[0-9]+")
 
 
 @dataclasses.dataclass(frozen=True)
-class Label:
-  """A self-made label.
-
-  Attributes:
-    example_id: the query's example in the gold file.
-    calls: the calls that won the vote.
-    tools: the tools the model made.
-    vote_share: share of the samples that agreed, in [0, 1].
-  """
-
-  example_id: str
-  calls: tuple[Call, ...]
-  tools: tuple[Tool, ...]
-  vote_share: float
-
-
-@dataclasses.dataclass(frozen=True)
 class LabelJudgement:
   """One label against gold; see the module for the figures.
 
@@ -113,11 +96,17 @@ class LabelScores:
   by_vote_share: tuple[ShareBand, ...]
 
 
-def judge(label: Label, gold: Example) -> LabelJudgement:
-  """Judges one label against the gold calls of its query."""
-  made_tools = {tool.name: tool for tool in label.tools}
+def judge(made: Example, gold: Example) -> LabelJudgement:
+  """Judges a self-made label against the gold calls of its query.
+
+  Args:
+    made: the query with the calls that won the vote and the tools that the
+      model made; `provenance` may have its "vote_share".
+    gold: the same query with what is right.
+  """
+  made_tools = {tool.name: tool for tool in made.tools}
   gold_tools = {tool.name: tool for tool in gold.tools}
-  mine = [_values(c, made_tools.get(c.name)) for c in label.calls]
+  mine = [_values(c, made_tools.get(c.name)) for c in made.calls]
   theirs = [_values(c, gold_tools.get(c.name)) for c in gold.calls]
   same_count = len(mine) == len(theirs)
   pairs = np.array([[_same(m, g) for g in theirs] for m in mine], bool).reshape(
@@ -127,20 +116,24 @@ def judge(label: Label, gold: Example) -> LabelJudgement:
   wanted = sum((v.stated for v in theirs), collections.Counter())
   common = (stated & wanted).total()
   return LabelJudgement(
-    example_id=label.example_id,
-    vote_share=label.vote_share,
+    example_id=made.id,
+    vote_share=_vote_share(made),
     calls_right=same_count,
     values_exact=same_count and covers(pairs),
     value_precision=_share(common, stated.total(), wanted.total()),
     value_recall=_share(common, wanted.total(), stated.total()),
-    names=_names(label.calls) == _names(gold.calls),
+    names=_names(made.calls) == _names(gold.calls),
   )
 
 
+def _vote_share(made: Example) -> float:
+  return float(str(made.provenance.get("vote_share", 1.0)))
+
+
 def judge_all(
-  labels: Iterable[Label], gold: Iterable[Example]
+  kept: Iterable[Example], gold: Iterable[Example]
 ) -> list[LabelJudgement]:
-  """Judges labels by the gold of their queries, in the order of the labels.
+  """Judges what a round kept by the gold of its queries, in order.
 
   Raises:
     UserError: gold has an id twice.
@@ -151,36 +144,13 @@ def judge_all(
       raise errors.UserError(f"gold has example {example.id!r} twice")
     by_id[example.id] = example
   return [
-    judge(label, by_id[label.example_id])
-    if label.example_id in by_id
+    judge(made, by_id[made.id])
+    if made.id in by_id
     else LabelJudgement(
-      label.example_id, label.vote_share, False, False, 0.0, 0.0, False, False
+      made.id, _vote_share(made), False, False, 0.0, 0.0, False, False
     )
-    for label in labels
+    for made in kept
   ]
-
-
-def score_round(
-  kept: Sequence[Example], gold: Sequence[Example]
-) -> LabelScores | None:
-  """How right the labels are that a round kept; None without labels or gold.
-
-  Args:
-    kept: self-made examples with their "vote_share" in `provenance`.
-    gold: answers to the round's queries, by the same ids.
-  """
-  if not gold:
-    return None
-  made = [
-    Label(
-      example_id=example.id,
-      calls=example.calls,
-      tools=example.tools,
-      vote_share=float(str(example.provenance["vote_share"])),
-    )
-    for example in kept
-  ]
-  return score(judge_all(made, gold))
 
 
 def score(

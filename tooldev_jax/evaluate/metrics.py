@@ -24,16 +24,19 @@ An answer that was skipped or cut stays in the denominators.
 import collections
 import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
 
 import numpy as np
-from scipy import optimize
 
 from tooldev_jax import errors
 from tooldev_jax.evaluate import intervals, outputs
 from tooldev_jax.evaluate.intervals import Comparison, Figure
+from tooldev_jax.evaluate.matching import (
+  Arguments,
+  called_names,
+  count_arguments,
+)
 from tooldev_jax.evaluate.outputs import OutputRecord, TextGenerator
-from tooldev_jax.toolcall import canonical, formats, jsontext
+from tooldev_jax.toolcall import canonical, formats
 from tooldev_jax.toolcall.vocabulary import Call, Example, Tool
 
 CATEGORIES = (
@@ -226,8 +229,10 @@ def judge(
     calls, example.tools
   ) == canonical.canonical_key(example.calls, example.tools)
   skipped = output.finish_reason == "skipped"
-  names = made is not None and _names(calls) == _names(example.calls)
-  counts = _count_arguments(calls, example.calls, tools)
+  names = made is not None and called_names(calls) == called_names(
+    example.calls
+  )
+  counts = count_arguments(calls, example.calls, tools)
   exact, names = exact and not skipped, names and not skipped
   return Judgement(
     example_id=example.id,
@@ -259,32 +264,12 @@ def judge_all(
   ]
 
 
-def _name(call: Call) -> str:
-  return canonical.canonical_call(Call(call.name)).name
-
-
-def _names(calls: Iterable[Call]) -> collections.Counter[str]:
-  return collections.Counter(_name(call) for call in calls)
-
-
-class _Arguments(NamedTuple):
-  """Arguments of paired calls: right; in the answer; in gold; in both."""
-
-  right: int = 0
-  made: int = 0
-  gold: int = 0
-  shared: int = 0
-
-  def plus(self, *others: "_Arguments") -> "_Arguments":
-    return _Arguments(*map(sum, zip(self, *others, strict=True)))
-
-
 def _outcome(
   made: tuple[Call, ...] | None,
   example: Example,
   exact: bool,
   names: bool,
-  counts: _Arguments,
+  counts: Arguments,
 ) -> str:
   """The first thing that went wrong, coarse before fine."""
   if made is None:
@@ -304,55 +289,6 @@ def _outcome(
   if counts.shared < counts.made:
     return "extra argument"
   return "wrong value"
-
-
-def _count_arguments(
-  made: Sequence[Call], gold: Sequence[Call], tools: Mapping[str, Tool]
-) -> _Arguments:
-  """Counts arguments over the best pairing of calls by name."""
-  total = _Arguments()
-  for name in sorted({_name(call) for call in (*made, *gold)}):
-    mine = [call for call in made if _name(call) == name]
-    theirs = [call for call in gold if _name(call) == name]
-    pairs = np.array(
-      [[_compare_call(m, g, tools.get(name)) for g in theirs] for m in mine],
-      np.int64,
-    ).reshape(len(mine), len(theirs), 4)
-    rows, columns = optimize.linear_sum_assignment(
-      pairs[:, :, 0], maximize=True
-    )
-    unpaired_mine = sorted(set(range(len(mine))) - set(rows.tolist()))
-    unpaired_theirs = sorted(set(range(len(theirs))) - set(columns.tolist()))
-    total = total.plus(
-      *(_Arguments(*pair) for pair in pairs[rows, columns].tolist()),
-      *(_Arguments(made=len(mine[i].arguments)) for i in unpaired_mine),
-      *(_Arguments(gold=len(theirs[i].arguments)) for i in unpaired_theirs),
-    )
-  return total
-
-
-def _compare_call(made: Call, gold: Call, tool: Tool | None) -> _Arguments:
-  """Compares two calls of one name, argument by argument.
-
-  An argument counts where either call states it. A stated default equals an
-  absent argument, so neither earns nor costs anything it should not; a
-  default that neither states is no argument at all.
-  """
-  filled_made = _canonical_arguments(made, tool)
-  filled_gold = _canonical_arguments(gold, tool)
-  stated = {*made.arguments, *gold.arguments}
-  shared = stated & set(filled_made) & set(filled_gold)
-  return _Arguments(
-    right=sum(filled_made[name] == filled_gold[name] for name in shared),
-    made=len(stated & set(filled_made)),
-    gold=len(stated & set(filled_gold)),
-    shared=len(shared),
-  )
-
-
-def _canonical_arguments(call: Call, tool: Tool | None) -> dict[str, str]:
-  arguments = canonical.canonical_call(call, tool).arguments
-  return {k: jsontext.dump(v, sort_keys=True) for k, v in arguments.items()}
 
 
 def score(judgements: Sequence[Judgement], seed: int = 0) -> CallScores:

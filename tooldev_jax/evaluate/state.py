@@ -304,6 +304,6 @@ def summarise_round(
     statuses=counts["statuses"],
     sample_reasons=counts["samples_dropped"],
     vote_shares=tuple(counts["vote_shares"]),
-    labels=labels.score_round(kept, gold),
+    labels=labels.score(labels.judge_all(kept, gold)),
     diversity=counts["diversity"],
   )

@@ -244,22 +244,21 @@ def _solved(
 ) -> Figure:
   """Share of queries that a solver answers with the tools made for them."""
   asked, gold = [], []
-  for example, output in zip(
-    examples, outputs.pair(examples, answers), strict=True
-  ):
+  paired = outputs.pair(examples, answers)
+  for example, output in zip(examples, paired, strict=True):
     if judge(example, output).valid:
       tools = toolparse.parse_tools(output.text)
       asked.append(dataclasses.replace(example, tools=tools, calls=()))
       gold.append(example)
+  solutions = solver.generate(asked, "invocation") if asked else []
   solved = 0
-  solutions = (
-    outputs.pair(asked, solver.generate(asked, "invocation")) if asked else []
-  )
-  for example, question, output in zip(gold, asked, solutions, strict=True):
+  for question, right, output in zip(
+    asked, gold, outputs.pair(asked, solutions), strict=True
+  ):
     calls, _ = metrics.parse_answer(output.text, call_format, question.tools)
     if calls is not None and output.finish_reason != "skipped":
-      label = labels.Label(example.id, calls, question.tools, 1.0)
-      solved += labels.judge(label, example).values_exact
+      made = dataclasses.replace(question, calls=calls)
+      solved += labels.judge(made, right).values_exact
   return intervals.proportion(solved, len(examples))
 
 

@@ -130,6 +130,7 @@ DIALECTS = {
     "required": ["city"],
     "responses": {"r": {"type": "str"}},
   },
+  "inline": [F | {"properties": SCHEMA["properties"], "required": ["city"]}],
   "bare names": [
     F | {"parameters": SCHEMA, "required_parameters": [], "title": "F"}
   ],
@@ -187,6 +188,14 @@ def test_parameters_that_are_not_understood_are_refused_by_name(
   assert key in one.detail
 
 
+def test_two_spellings_of_one_key_are_not_told_apart_in_silence(write):
+  document = [F | {"inputSchema": SCHEMA, "input_schema": {"type": "object"}}]
+  imported = import_tools(write("a.json", document))
+  assert refused(imported) == [("a.json#/0", "unknown_parameters")]
+  document = [F | {"inputSchema": SCHEMA, "input_schema": SCHEMA}]
+  assert len(import_tools(write("a.json", document)).tools) == 1
+
+
 def test_parameters_beside_a_wrapped_function_are_not_lost(write):
   document = [{"type": "function", "function": F, "parameters": SCHEMA}]
   imported = import_tools(write("a.json", document))
@@ -228,11 +237,11 @@ def test_who_is_required_in_a_table(write):
   assert parameters["required"] == ["a", "d", "e"]
   assert parameters["properties"]["b"] == {"type": "integer", "default": 3}
   # One says: the others are not.
-  table["a"]["required"] = "yes"
+  table["a"]["required"] = "maybe"
   table["b"]["required"] = "true"
   parameters, told = _only(write, parameters=table)
   assert parameters["required"] == ["b"]
-  assert told == ["'f': parameters/a/required is 'yes', not a boolean"]
+  assert told == ["'f': parameters/a/required is 'maybe', not a boolean"]
 
 
 def test_types_of_tables_become_those_of_json_schema(write):

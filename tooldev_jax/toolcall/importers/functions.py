@@ -47,7 +47,7 @@ _WRAPPERS = frozenset(("function", "tool_spec"))
 _NAMES = ("name", "api_name", "function_name", "func_name", "tool_name")
 _DESCRIPTIONS = (
   "description", "api_description", "tool_description", "functionality", "desc",
-  "summary", "docstring",
+  "function_description", "func_description", "summary", "docstring",
 )  # fmt: skip
 # Keys that hold parameters, first those that say most; and whether parameters
 # in them are required that say nothing about it (None: see `tables`).
@@ -74,6 +74,7 @@ _PARAMETERS: Mapping[str, bool | None] = {
   "args": None,
   "arguments": None,
   "inputs": None,
+  "properties": None,
 }
 # Words of other keys under which parameters may be; those in the second set
 # often say something else, and count where nothing else is known.
@@ -81,9 +82,7 @@ _LIKE = frozenset(
   ("param", "params", "parameter", "parameters", "arg", "args", "argument",
    "arguments", "kwargs", "input", "inputs", "slot", "slots")
 )  # fmt: skip
-_PERHAPS = frozenset(
-  ("schema", "properties", "fields", "signature", "payload", "body")
-)
+_PERHAPS = frozenset(("schema", "fields", "signature", "payload", "body"))
 _OF_RESULTS = frozenset(
   ("output", "outputs", "return", "returns", "response", "responses", "result",
    "results", "example", "examples", "annotations", "meta")
@@ -198,6 +197,12 @@ def _build(record: Json, beside: Mapping[str, Json], tell: Tell) -> Tool:
   if not isinstance(name, str) or not name:
     refuse(f"the name is {shown(name)}, not text")
   given = {key: keys[key] for key in _PARAMETERS if key in keys}
+  for key, value in record.items():
+    plain = plain_key(key)
+    if plain in given and value is not None and value != given[plain]:
+      refuse(
+        f"{name!r:.60} has two of {plain!r}", RefusalReason.UNKNOWN_PARAMETERS
+      )
   description = _description(keys, tell)
   if not description and given.keys() <= {"arguments"}:
     refuse(f"{name!r:.60} has neither a description nor parameters")

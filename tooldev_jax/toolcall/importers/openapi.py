@@ -37,7 +37,7 @@ from tooldev_jax.toolcall.importers.base import (
   refused_entry,
 )
 from tooldev_jax.toolcall.importers.schema_inliner import SchemaInliner
-from tooldev_jax.toolcall.importers.schema_reader import as_text, shown
+from tooldev_jax.toolcall.importers.schema_reader import as_flag, as_text, shown
 from tooldev_jax.toolcall.jsontext import Json
 from tooldev_jax.toolcall.schemas import Schema
 from tooldev_jax.toolcall.vocabulary import Tool
@@ -161,6 +161,9 @@ def _made_name(method: str, path: str, taken: set[str]) -> str:
 
 def _words(method: str, path: str) -> str:
   words = re.findall(r"[^\W_]+", path)
+  if not words:  # `/~` is `get_tilde`.
+    named = " ".join(unicodedata.name(char, "") for char in path.strip("/"))
+    words = re.findall(r"[a-z0-9]+", named.lower())
   return "_".join((method, *(words or ["root"])))
 
 
@@ -230,6 +233,13 @@ class _Operation:
       self._tell(f"{key} is {shown(value)}, {error}")
       return ""
 
+  def _flag(self, holder: Mapping[str, Json], key: str) -> bool:
+    try:
+      return as_flag(holder.get(key, False))
+    except ValueError as error:
+      self._tell(f"{key} is {shown(holder[key])}, {error}")
+      return False
+
   def _description(self) -> str:
     """Summary and description, one of them where they say the same."""
     texts: list[str] = []
@@ -245,13 +255,15 @@ class _Operation:
     """All parameters, and what the body says of them together."""
     listed: dict[tuple[str, str], Mapping[str, Json]] = {}
     for holder in (self._item, self._operation):
-      parameters = holder.get("parameters", [])
+      parameters = holder.get("parameters") or []
       if not isinstance(parameters, list):
         refuse(f"the parameters are {shown(parameters)}, not a list")
       for described in parameters:
         if described is not None:
           parameter = self._inliner.follow(described)
-          key = (str(parameter.get("name")), str(parameter.get("in")))
+          key = (self._text(parameter, "name"), self._text(parameter, "in"))
+          if not all(key):
+            refuse("a parameter must have a name and a place ('in')")
           listed[key] = parameter
     found: list[_Parameter] = []
     held: dict[str, Json] = {}
@@ -262,21 +274,23 @@ class _Operation:
         found.extend(fields)
       elif place != "header" or name.lower() not in _IGNORED_HEADERS:
         found.append(self._parameter(name, place, parameter))
-    for name in _VARIABLE.findall(self.path):
-      if (name, "path") not in listed:
+    for name in map(str.strip, _VARIABLE.findall(self.path)):
+      if name and (name, "path") not in listed:
         listed[name, "path"] = {}
         found.append(_Parameter(name, "path", {"type": "string"}, True))
     if "requestBody" in self._operation:
-      fields, held = _flatten(self._request_body(), "body", self._tell)
-      found.extend(fields)
+      request = self._inliner.follow(self._operation["requestBody"])
+      if request.get("content"):
+        schema = self._request_body(request)
+        fields, held = _flatten(schema, "body", self._tell)
+        found.extend(fields)
+      else:
+        self._tell("requestBody, which has no content")
     return found, held
 
   def _parameter(
     self, name: str, place: str, parameter: Mapping[str, Json]
   ) -> _Parameter:
-    for key in ("name", "in"):
-      if not isinstance(parameter.get(key), str):
-        refuse("a parameter must have a name and a place ('in')")
     if "schema" in parameter:
       own = parameter["schema"]
     elif "content" in parameter:
@@ -290,8 +304,9 @@ class _Operation:
     schema = self._schema(own, pointer(name))
     if described := self._text(parameter, "description"):
       schema["description"] = described
-    said = self._text(parameter, "required").lower() == "true"
-    return _Parameter(name, place, schema, said or place == "path")
+    return _Parameter(
+      name, place, schema, place == "path" or self._flag(parameter, "required")
+    )
 
   def _schema(self, node: Json, where: str) -> dict[str, Json]:
     """A schema in place; the one that allows all says nothing."""
@@ -300,9 +315,8 @@ class _Operation:
       refuse(f"the schema {where} allows nothing")
     return {} if found is True else dict(found)
 
-  def _request_body(self) -> Schema:
-    body = self._inliner.follow(self._operation["requestBody"])
-    schema = self._schema(_content(body.get("content")), "/body")
+  def _request_body(self, body: Mapping[str, Json]) -> Schema:
+    schema = self._schema(_content(body["content"]), "/body")
     if described := self._text(body, "description"):
       schema.setdefault("description", described)
     return schema

@@ -8,6 +8,7 @@ from tooldev_jax.toolcall.importers import all_of
 from tooldev_jax.toolcall.importers.base import RefusalReason, Tell, refuse
 from tooldev_jax.toolcall.importers.schema_reader import SchemaReader, shown
 from tooldev_jax.toolcall.jsontext import Json
+from tooldev_jax.toolcall.schemas import Schema
 
 # What OpenAPI adds to JSON Schema and a caller need not know.
 _DROPPED = frozenset(
@@ -52,19 +53,17 @@ class SchemaInliner(SchemaReader):
       holder = {**target, **beside}
     refuse("a reference to itself", RefusalReason.BAD_REFERENCE)
 
-  def _node(self, node: Json, where: str) -> Json:
+  def _object(self, node: Schema, where: str) -> Json:
     self._nodes += 1
     self._depth += 1
     if self._nodes > dialects.MAX_NODES or self._depth > _MAX_DEPTH:
       refuse("the schemas unfold too far", RefusalReason.TOO_LARGE)
-    found = self._merged(node, super()._node(node, where), where)
+    found = self._merged(node, super()._object(node, where), where)
     self._depth -= 1
     return found
 
-  def _merged(self, node: Json, found: Json, where: str) -> Json:
+  def _merged(self, node: Schema, found: Json, where: str) -> Json:
     """What was read of a node, with what it refers to and its `allOf`."""
-    if not isinstance(found, dict):
-      return found
     if node.get("example") is not None:
       found.setdefault("examples", [node["example"]])
     _modernise_bounds(found)

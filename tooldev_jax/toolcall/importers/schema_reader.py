@@ -12,6 +12,7 @@ from tooldev_jax.toolcall.findings import pointer
 from tooldev_jax.toolcall.importers import type_names
 from tooldev_jax.toolcall.importers.base import Tell, refuse
 from tooldev_jax.toolcall.jsontext import Json
+from tooldev_jax.toolcall.schemas import Schema
 
 # null is a value of these, not a sign that they are left out.
 _NULLABLE = frozenset(("default", "const", "example"))
@@ -47,8 +48,13 @@ class SchemaReader:
       node = node.lower() == "true"
     if isinstance(node, bool):
       return node
+    if node == []:  # PHP writes an empty object so.
+      node = {}
     if not isinstance(node, Mapping):
       refuse(f"the schema {where or '/'} is {shown(node)}, not an object")
+    return self._object(node, where)
+
+  def _object(self, node: Schema, where: str) -> Json:
     found: dict[str, Json] = {}
     for key, value in node.items():
       key = "type" if key == "type_" else key  # Gemini's messages.
@@ -80,10 +86,14 @@ class SchemaReader:
         if item is not None
       ]
     if key in dialects.SINGLE:
+      if isinstance(value, str):  # `items: string`
+        value = type_names.type_schema(value) or value
       return self.schema(value, where)
     return _READ[key](value) if key in _READ else value
 
   def _named(self, key: str, value: Json, where: str) -> dict[str, Json]:
+    if value == []:
+      return {}
     if not isinstance(value, Mapping):
       refuse(f"{where} is {shown(value)}, not an object")
     read = self._node if key == "properties" else self.schema
@@ -134,11 +144,12 @@ def _is_type(name: Json) -> bool:
 
 def as_flag(value: Json) -> bool:
   """A boolean, also as text; ValueError if it is none."""
-  known = {"true": True, "false": False, "1": True, "0": False}
   text = as_text(value).strip().lower()
-  if text not in known:
-    raise ValueError("not a boolean")
-  return known[text]
+  if text in ("true", "yes", "on", "1"):  # In YAML 1.1, `yes` is true.
+    return True
+  if text in ("false", "no", "off", "0"):
+    return False
+  raise ValueError("not a boolean")
 
 
 def _number(value: Json) -> int | float:
@@ -202,8 +213,9 @@ def _examples(value: Json) -> list[Json]:
 
 def _type(value: Json) -> str | list[str]:
   if isinstance(value, list) and value:
-    if all(map(_is_type, value)):
-      return list(dict.fromkeys(value))
+    names = ["null" if name is None else name for name in value]
+    if all(map(_is_type, names)):
+      return list(dict.fromkeys(names))
   elif isinstance(value, str):
     return value
   raise ValueError("not the name of a type")

@@ -55,10 +55,11 @@ def type_schema(name: str, depth: int = 0) -> dict[str, Json] | None:
     return None
   generic = _GENERIC.fullmatch(name)
   if generic is None:
+    name = re.sub(r"[\s_-]|\(.*", "", name.lower())  # `DATE (YYYY-MM-DD)`
     try:
       plain = schemas.json_type(name)
     except KeyError:
-      return _WORDS.get(re.sub(r"[\s_-]|\(.*", "", name.lower()))
+      return _WORDS.get(name)
     return {} if plain is None else {"type": plain}
   outer, inner = generic.group(1).lower(), _split(generic.group(2))
   if outer == "optional":

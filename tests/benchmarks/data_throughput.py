@@ -78,7 +78,7 @@ def measure(data: pathlib.Path, repeat: int) -> dict:
       config = prepare.PrepareConfig(views.KINDS, seed, options)
       found.append(prepare.prepare(examples, encoder, config))
     together = prepare.merge(found)
-    packed = loader.TrainData.build(
+    packed = loader.TrainData(
       together, loader.LoaderConfig(row_length=4096), chat.pad_id
     )
     for _ in packed.iterate():

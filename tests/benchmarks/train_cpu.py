@@ -148,11 +148,11 @@ def _ours(streams: list[Encoded], steps: int) -> Iterator[tuple[int, int]]:
   """
   devices = jax.device_count()
   loader = LoaderConfig(row_length=ROW, batch_examples=BATCH)
-  rows = TrainData.build(streams, loader).rows_wanted
+  rows = TrainData(streams, loader).rows_wanted
   loader = dataclasses.replace(
     loader, micro_batches=math.ceil(rows / devices), row_multiple=devices
   )
-  data = TrainData.build(streams, loader)
+  data = TrainData(streams, loader)
   config = DecoderConfig.from_hf(MODEL)
   lora = LoraConfig(rank=RANK, alpha=2.0 * RANK)
   step = make_train_step(

@@ -77,7 +77,7 @@ def test_what_fits_no_row_is_named():
 
 def test_batches_hold_exactly_the_sequences():
   sequences = _sequences(40)
-  data = loader.TrainData.build(sequences, _CONFIG, pad_id=9)
+  data = loader.TrainData(sequences, _CONFIG, pad_id=9)
   seen = collections.Counter()
   for step in range(data.num_steps):
     batch = data.batch(step)
@@ -129,7 +129,7 @@ def _check_row(row, sequences):
 def test_targets_never_exceed_their_capacity():
   sequences = _sequences(60)
   config = loader.LoaderConfig(row_length=128, max_targets=64)
-  data = loader.TrainData.build(sequences, config)
+  data = loader.TrainData(sequences, config)
   assert data.shapes["target_ids"][-1] == 64
   total = sum(
     int((data.batch(step)["target_weights"] > 0).sum())
@@ -142,21 +142,21 @@ def test_a_batch_counts_examples():
   sequences = _sequences(400)
   for wanted in (16, 48, 100):
     config = loader.LoaderConfig(row_length=256, batch_examples=wanted)
-    report = loader.TrainData.build(sequences, config).report
+    report = loader.TrainData(sequences, config).report
     mean = report.examples / report.rows
     assert report.rows_per_step == int(np.ceil(wanted / mean))
     assert wanted <= report.examples_per_step < wanted + mean
 
 
 def test_rows_divide_over_mesh_and_micro_batches():
-  data = loader.TrainData.build(_sequences(40), _CONFIG)
+  data = loader.TrainData(_sequences(40), _CONFIG)
   k, rows, length = data.shapes["tokens"]
   assert (k, rows % 4, length) == (2, 0, 64)
   assert data.report.rows_per_step == k * rows
 
 
 def test_last_batch_is_filled_with_empty_rows():
-  data = loader.TrainData.build(_sequences(40), _CONFIG)
+  data = loader.TrainData(_sequences(40), _CONFIG)
   empty = sum(
     int((data.batch(step)["segment_ids"].max(-1) == 0).sum())
     for step in range(data.num_steps)
@@ -166,7 +166,7 @@ def test_last_batch_is_filled_with_empty_rows():
 
 def test_report_counts_tokens():
   sequences = _sequences(40)
-  report = loader.TrainData.build(sequences, _CONFIG).report
+  report = loader.TrainData(sequences, _CONFIG).report
   tokens = sum(len(s.tokens) for s in sequences)
   assert (report.examples, report.tokens) == (40, tokens)
   trained = sum(s.num_trained for s in sequences)
@@ -177,7 +177,7 @@ def test_report_counts_tokens():
 
 @pytest.mark.parametrize("processes", [1, 2, 4])
 def test_processes_share_each_global_batch(processes):
-  data = loader.TrainData.build(_sequences(40), _CONFIG)
+  data = loader.TrainData(_sequences(40), _CONFIG)
   parts = [data.iterate(0, p, processes) for p in range(processes)]
   for step in range(data.num_steps):
     got = [next(part) for part in parts]
@@ -192,7 +192,7 @@ def test_processes_share_each_global_batch(processes):
 @pytest.mark.parametrize("before", [1, 2, 4])
 @pytest.mark.parametrize("after", [1, 2, 4])
 def test_state_restores_on_any_number_of_processes(before, after):
-  data = loader.TrainData.build(_sequences(40), _CONFIG)
+  data = loader.TrainData(_sequences(40), _CONFIG)
   parts = [data.iterate(0, p, before) for p in range(before)]
   for _ in range(2):
     for part in parts:
@@ -200,7 +200,7 @@ def test_state_restores_on_any_number_of_processes(before, after):
   states = [part.get_state() for part in parts]
   assert all(state == {"next_index": 2} for state in states)
   # A new run: rebuilt from the same sequences, on other processes.
-  again = loader.TrainData.build(_sequences(40), _CONFIG)
+  again = loader.TrainData(_sequences(40), _CONFIG)
   restored = [again.iterate(0, p, after) for p in range(after)]
   for part in restored:
     part.set_state(states[0])
@@ -212,7 +212,7 @@ def test_state_restores_on_any_number_of_processes(before, after):
 
 
 def test_iteration_starts_at_any_step():
-  data = loader.TrainData.build(_sequences(40), _CONFIG)
+  data = loader.TrainData(_sequences(40), _CONFIG)
   iterator = data.iterate(3)
   np.testing.assert_array_equal(
     next(iterator)["tokens"], data.batch(3)["tokens"]
@@ -222,7 +222,7 @@ def test_iteration_starts_at_any_step():
 
 
 def test_epochs_differ_in_order_and_hold_the_same():
-  data = loader.TrainData.build(_sequences(40), _CONFIG)
+  data = loader.TrainData(_sequences(40), _CONFIG)
   steps = [data.sequences_of(step) for step in range(data.num_steps)]
   flat = [s.example_id for rows in steps for row in rows for s in row]
   epochs = [flat[i : i + 40] for i in (0, 40, 80)]
@@ -233,7 +233,7 @@ def test_epochs_differ_in_order_and_hold_the_same():
 def test_the_fingerprint_knows_content_and_order_and_not_the_mesh():
   def fingerprint(sequences=None, pad_id=0, **changes):
     config = dataclasses.replace(_CONFIG, **changes)
-    return loader.TrainData.build(
+    return loader.TrainData(
       sequences or _sequences(40), config, pad_id
     ).fingerprint
 
@@ -254,14 +254,14 @@ def test_the_fingerprint_knows_content_and_order_and_not_the_mesh():
 
 
 def test_processes_that_do_not_divide_are_refused():
-  data = loader.TrainData.build(_sequences(40), _CONFIG)
+  data = loader.TrainData(_sequences(40), _CONFIG)
   with pytest.raises(errors.UserError, match="3 processes"):
     data.iterate(0, 0, 3)
 
 
 def test_nothing_to_train_on_is_an_error():
   with pytest.raises(errors.UserError, match="no example"):
-    loader.TrainData.build([], _CONFIG)
+    loader.TrainData([], _CONFIG)
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,7 @@ def test_empty_input_gives_an_empty_set(encoder, tmp_path):
 def test_river_runs_from_examples_to_batches(encoder):
   found = prepare.prepare(_EXAMPLES, encoder, _CONFIG)
   config = loader.LoaderConfig(row_length=2048, batch_examples=64)
-  data = loader.TrainData.build(found, config, encoder.tokenizer.pad_id)
+  data = loader.TrainData(found, config, encoder.tokenizer.pad_id)
   trained = sum(
     int((batch["target_weights"] > 0).sum()) for batch in data.iterate()
   )

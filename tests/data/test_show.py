@@ -15,7 +15,7 @@ def _data(chat, call_format="hermes"):
   encoder = encoding.Encoder(chat, call_format)
   found = prepare.prepare([_EXAMPLE, _TALK], encoder)
   config = loader.LoaderConfig(row_length=4096)
-  return loader.TrainData.build(found, config, chat.pad_id)
+  return loader.TrainData(found, config, chat.pad_id)
 
 
 def _first_row(data):

@@ -1,5 +1,7 @@
 """Chat templates whose generation prompt opens a thought."""
 
+import dataclasses
+
 import pytest
 
 from tooldev_jax import errors
@@ -73,6 +75,25 @@ def test_calls_are_trained_and_asked_for_behind_the_thought(
   asked = encoder.prompt_ids(view)
   assert found[-1].tokens[: len(asked)].tolist() == asked
   assert found[-1].trained[len(asked) :].all()
+
+
+def test_a_thought_may_be_opened_only_where_tools_are_offered(
+  tmp_path, checkpoints
+):
+  shown = "{% for t in tools or [] %}{{ t | tojson }}{% endfor %}"
+  opened = "{% if tools %}<think>\n{% endif %}{% endif %}"
+  text = shown + _R1.replace("END", "</think>").replace(
+    "BEGIN\n{% endif %}", opened
+  )
+  encoder = encoding.Encoder(_load(tmp_path, checkpoints, text), "hermes")
+  view = _view(_TALK[:1])
+  bare = dataclasses.replace(view, tools=())
+  ends = [
+    encoder.tokenizer.decode_exact(encoder.prompt_ids(x))[-20:]
+    for x in (view, bare)
+  ]
+  assert ends[0].endswith("<think>\n\n</think>\n\n")
+  assert ends[1].endswith("assistant\n")
 
 
 @pytest.mark.parametrize("begin", ["<think>", "<|thought_start|>", "[REASON]"])

@@ -80,7 +80,7 @@ def make_data(
     micro_batches=micro_batches,
     row_multiple=rows // micro_batches,
   )
-  return TrainData.build(streams, config)
+  return TrainData(streams, config)
 
 
 class Interrupted:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from etils import epath
 
-from tooldev_jax import io, records
+from tooldev_jax import io, records, seeds
 from tooldev_jax.config import TOOL_NAME, RunConfig, SourceConfig
 from tooldev_jax.data.decontaminate import Decontaminated, decontaminate
 from tooldev_jax.data.sources import read_examples
@@ -152,7 +152,7 @@ def _read(
     usable = kept
   if not source.limit or len(usable) <= source.limit:
     return usable
-  rng = random.Random(f"{config.seed} {role}")
+  rng = random.Random(seeds.fold(config.seed, "limit", role))
   chosen = sorted(rng.sample(range(len(usable)), source.limit))
   left, why = len(usable) - source.limit, f"data.{role}.limit"
   notices.append(Notice(f"{role}: examples left out", left, len(usable), why))

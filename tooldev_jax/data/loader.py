@@ -79,7 +79,7 @@ class PackingReport:
     rows_per_step: K * R.
     examples_per_step: mean, where steps are full.
     max_targets: C.
-    padding_share: empty places in rows that hold sequences.
+    padding_share: of the positions in rows that hold sequences.
     trained_share: trained tokens / real tokens.
   """
 
@@ -112,16 +112,28 @@ class TrainData:
 
   def __init__(
     self,
-    sequences: Sequence[encoding.Encoded],
+    encoded: Sequence[encoding.Encoded] | encoding.EncodedSet,
     config: LoaderConfig,
     pad_id: int = 0,
   ):
-    """Use `build`."""
+    """Plans the run.
+
+    Args:
+      encoded: the sequences of one epoch.
+      config: see `LoaderConfig`.
+      pad_id: fills what is left of rows.
+
+    Raises:
+      UserError: no sequences, or one that fits no row.
+    """
+    if isinstance(encoded, encoding.EncodedSet):
+      encoded = encoded.encoded
+    sequences = tuple(encoded)
     if not sequences:
       raise errors.UserError("there is no example to train on")
     self.config = config
     self._pad_id = pad_id
-    self._sequences = tuple(sequences)
+    self._sequences = sequences
     lengths = np.asarray([len(s.tokens) for s in sequences])
     trained = np.asarray([s.num_trained for s in sequences])
     limit = config.max_targets or config.row_length
@@ -146,27 +158,6 @@ class TrainData:
     self.num_steps = int(self._starts[-1])
     self.shapes = self._shapes()
     self.report = self._report(lengths, trained)
-
-  @classmethod
-  def build(
-    cls,
-    encoded: Sequence[encoding.Encoded] | encoding.EncodedSet,
-    config: LoaderConfig,
-    pad_id: int = 0,
-  ) -> "TrainData":
-    """Plans the run.
-
-    Args:
-      encoded: the sequences of one epoch.
-      config: see `LoaderConfig`.
-      pad_id: fills the empty places of rows.
-
-    Raises:
-      UserError: no sequences, or one that fits no row.
-    """
-    if isinstance(encoded, encoding.EncodedSet):
-      encoded = encoded.encoded
-    return cls(encoded, config, pad_id)
 
   @functools.cached_property
   def fingerprint(self) -> str:
@@ -281,7 +272,7 @@ class TrainData:
 
   def _report(self, lengths: np.ndarray, trained: np.ndarray) -> PackingReport:
     rows = sum(plan.num_rows for plan in self._plans)
-    places = rows * self.config.row_length
+    positions = rows * self.config.row_length
     tokens = int(lengths.sum())
     return PackingReport(
       examples=len(lengths),
@@ -292,7 +283,7 @@ class TrainData:
       rows_per_step=self._rows,
       examples_per_step=self._rows * len(lengths) / self._plans[0].num_rows,
       max_targets=self._targets,
-      padding_share=1 - tokens * self.config.epochs / places,
+      padding_share=1 - tokens * self.config.epochs / positions,
       trained_share=float(trained.sum() / tokens),
     )
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tooldev_jax import errors
+from tooldev_jax import errors, seeds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +61,7 @@ def pack(
   trained = np.asarray(trained, np.int64)
   _check_fits(lengths, row_length, "tokens", "row_length")
   _check_fits(trained, max_targets, "trained tokens", "max_targets")
-  rng = np.random.default_rng([seed, epoch])
+  rng = np.random.default_rng(seeds.fold(seed, "rows", epoch))
   shuffled = rng.permutation(len(lengths))
   # Stable, so that equal lengths keep the shuffled order.
   order = shuffled[np.argsort(-lengths[shuffled], kind="stable")]

@@ -132,7 +132,7 @@ def plan(
   Raises:
     UserError: there are no sequences, or one fits no row.
   """
-  return TrainData.build(
+  return TrainData(
     sequences,
     LoaderConfig(
       row_length=config.data.row_length,

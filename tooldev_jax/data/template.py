@@ -20,9 +20,12 @@ from typing import Any
 
 import jinja2
 
+from tooldev_jax import io
 from tooldev_jax.data import control, thoughts
 from tooldev_jax.toolcall import vocabulary
 
+# What probes say: words that no template has.
+_ASKED, _TOLD = "Qprobe user", "Qprobe system"
 _DATE = datetime.datetime(2024, 7, 26)
 _TOOL = vocabulary.Tool(
   "probe_tool", "A probe.", {"type": "object", "properties": {}}
@@ -58,9 +61,9 @@ class Traits:
     turn_end: the control token it writes after an assistant turn.
     call_lead: what it writes before a call's name, for templates that take
       tool results only after `tool_calls`; None where they do not render.
-    thought_end: what ends the thought that its generation prompt opens; empty
-      where none is open. It is part of every prompt, so that a call is never
-      written, trained or sampled inside of a thought.
+    thought_ends: what ends the thought that its generation prompt opens,
+      without tools and with them; empty where none is open. It is part of
+      every prompt, so that no call is trained or sampled inside of a thought.
   """
 
   system: bool
@@ -68,7 +71,7 @@ class Traits:
   lead: str
   turn_end: str
   call_lead: str | None
-  thought_end: str = ""
+  thought_ends: tuple[str, str] = ("", "")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,12 +125,14 @@ class ChatTemplate:
       parts.append(text[cursor:start])
       starts.append(start)
       cursor = end
+    thought_end = self.traits.thought_ends[bool(tools)]
     stable = [
-      check_stable and self._is_prompt(text[:start], rows[:i], tool_dicts)
+      check_stable
+      and self._try(rows[:i], tool_dicts, True) + thought_end == text[:start]
       for i, start in zip(at, starts, strict=True)
     ]
     return Dialogue(
-      parts=(*parts, text[cursor:] + self.traits.thought_end),
+      parts=(*parts, text[cursor:] + thought_end),
       turns=tuple(i for i, m in enumerate(messages) if m.role == "assistant"),
       stable=tuple(stable),
     )
@@ -239,15 +244,6 @@ class ChatTemplate:
       start -= len(lead)
     return start, stop + len(self.traits.turn_end)
 
-  def _is_prompt(
-    self, prefix: str, rows: list[dict], tools: list | None
-  ) -> bool:
-    try:
-      prompt = self._render(rows, tools, True) + self.traits.thought_end
-      return prompt == prefix
-    except TemplateRefusal:
-      return False
-
   def _tool_dict(self, tool: vocabulary.Tool) -> dict:
     function = self._tokens.shield_json(tool.to_json())
     return {"type": "function", "function": function}
@@ -268,19 +264,24 @@ class ChatTemplate:
     except _FAILURES as e:
       raise TemplateRefusal(str(e)) from e
 
+  def _try(self, rows: list[dict], tools: list | None, generation: bool) -> str:
+    """As `_render`; empty where the template refuses."""
+    try:
+      return self._render(rows, tools, generation)
+    except TemplateRefusal:
+      return ""
+
   def _probe(self) -> Traits:
-    user = {"role": "user", "content": "probe"}
+    user = {"role": "user", "content": _ASKED}
     slot = self._slot(1)
+    answered = [user, {"role": "assistant", "content": slot}]
     try:
       prompt = self._render([user], None, True)
-      whole = self._render(
-        [user, {"role": "assistant", "content": slot}], None, False
-      )
+      before, found, after = self._render(answered, None, False).partition(slot)
     except TemplateRefusal as e:
       raise control.TokenizerError(
         f"the chat template refuses a user and an assistant message: {e}"
       ) from e
-    before, found, after = whole.partition(slot)
     pieces = self._tokens.split(after)
     ends = [text for text, is_control in pieces if is_control]
     if not found or not ends:
@@ -290,45 +291,35 @@ class ChatTemplate:
         "template ends its turns"
       )
     lead = before[len(prompt) :] if before.startswith(prompt) else ""
+    system = {"role": "system", "content": _TOLD}
+    tools = [self._tool_dict(_TOOL)]
+    knows_tools = _TOOL.name in self._try([user], tools, True)
+    without = self._thought_end(answered, None)
     return Traits(
-      system=self._knows_system(user),
-      tools=self._knows_tools(user),
+      system=_TOLD in self._try([system, user], None, True),
+      tools=knows_tools,
       lead=lead if not lead.strip() else "",
       turn_end=ends[0],
       call_lead=self._call_lead(user, prompt),
-      thought_end=thoughts.thought_end(
-        tail=prompt.rpartition("probe")[2],
-        head=before.rpartition("probe")[2],
-        known="\n".join((_text_of(self._hf.chat_template), *self._tokens.ids)),
+      thought_ends=(
+        without,
+        self._thought_end(answered, tools) if knows_tools else without,
       ),
     )
 
-  def _knows_system(self, user: dict) -> bool:
-    text = "Qprobe system"
-    try:
-      shown = self._render(
-        [{"role": "system", "content": text}, user], None, True
-      )
-    except TemplateRefusal:
-      return False
-    return text in shown
-
-  def _knows_tools(self, user: dict) -> bool:
-    try:
-      return "probe_tool" in self._render(
-        [user], [self._tool_dict(_TOOL)], True
-      )
-    except TemplateRefusal:
-      return False
+  def _thought_end(self, answered: list[dict], tools: list | None) -> str:
+    prompt = self._try(answered[:1], tools, True)
+    before = self._try(answered, tools, False).partition(self._slot(1))[0]
+    return thoughts.thought_end(
+      tail=prompt.rpartition(_ASKED)[2],
+      head=before.rpartition(_ASKED)[2],
+      known="\n".join((text_of(self._hf.chat_template), *self._tokens.ids)),
+    )
 
   def _call_lead(self, user: dict, prompt: str) -> str | None:
     slot = self._slot(1)
     row = {"role": "assistant", "content": "", "tool_calls": [_call(slot)]}
-    try:
-      text = self._render([user, row], None, False)
-    except TemplateRefusal:
-      return None
-    before, found, _ = text.partition(slot)
+    before, found, _ = self._try([user, row], None, False).partition(slot)
     if not found or not before.startswith(prompt):
       return None
     # The call's id comes after the name in every template that writes one.
@@ -343,11 +334,11 @@ def _call(name: str) -> dict:
   return {"id": _CALL_ID, "type": "function", "function": function}
 
 
-def _text_of(chat_template: Any) -> str:
+def text_of(chat_template: Any) -> str:
   """All text of a template, or of several with names."""
   if isinstance(chat_template, str):
     return chat_template
-  return json.dumps(chat_template, ensure_ascii=False)
+  return io.dumps(chat_template)
 
 
 def _shown(content: str, text: str) -> bool:

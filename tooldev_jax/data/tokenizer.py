@@ -75,7 +75,7 @@ class ChatTokenizer:
     self.name = name
     self._hf = hf_tokenizer
     spec = _bare(json.loads(backend.to_str()))
-    marks = _control_entries(spec, _template_text(hf_tokenizer))
+    marks = _control_entries(spec, template.text_of(hf_tokenizer.chat_template))
     for mark in marks:
       # Else full-width or upper-case characters could be normalised to it.
       mark["normalized"] = False
@@ -90,12 +90,8 @@ class ChatTokenizer:
     except TokenizerError as e:
       raise TokenizerError(f"{name}: {e}") from e
     self.turn_end_id = self.control.ids[self.template.traits.turn_end]
-    eos = (
-      set()
-      if hf_tokenizer.eos_token_id is None
-      else {int(hf_tokenizer.eos_token_id)}
-    )
-    stops = eos | {int(i) for i in eos_ids} | {self.turn_end_id}
+    ends = (hf_tokenizer.eos_token_id, *eos_ids, self.turn_end_id)
+    stops = {int(token) for token in ends if token is not None}
     self.stop_token_ids = tuple(sorted(stops))
     pad = hf_tokenizer.pad_token_id
     self.pad_id = int(min(stops) if pad is None else pad)
@@ -204,17 +200,12 @@ class ChatTokenizer:
   def _fingerprint(self, spec: dict) -> str:
     facts = {
       "tokenizer": spec,
-      "template": _template_text(self._hf),
+      "template": template.text_of(self._hf.chat_template),
       "stop": self.stop_token_ids,
       "pad": self.pad_id,
       "special": {k: str(v) for k, v in self._hf.special_tokens_map.items()},
     }
     return hashlib.sha256(io.dumps(facts).encode("utf-8")).hexdigest()
-
-
-def _template_text(hf_tokenizer: Any) -> str:
-  value = hf_tokenizer.chat_template
-  return value if isinstance(value, str) else io.dumps(value)
 
 
 def _fetched(name: str, scratch: str) -> str:

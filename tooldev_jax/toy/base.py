@@ -184,7 +184,7 @@ def phase_data(
     batch_examples=phase.batch_examples,
     seed=config.seed,
   )
-  return TrainData.build(streams, loader, tokenizer.pad_id)
+  return TrainData(streams, loader, tokenizer.pad_id)
 
 
 def _train_on_prompt(

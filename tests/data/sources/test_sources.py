@@ -114,6 +114,21 @@ def test_glaive():
   assert _bad(read) == [(2, "calls cannot be read")]
 
 
+@pytest.mark.parametrize(
+  "arguments", ["''", '""', "' '", "null", "'{}'", '"{}"']
+)
+def test_glaive_without_arguments(tmp_path, arguments):
+  call = f'<functioncall> {{"name": "now", "arguments": {arguments}}}'
+  row = {
+    "system": 'Functions: {"name": "now", "parameters": {}}',
+    "chat": f"USER: What time is it?\nASSISTANT: {call} <|endoftext|>",
+  }
+  path = tmp_path / "glaive.jsonl"
+  path.write_text(json.dumps(row))
+  (example,) = sources.read_examples(path, "glaive").examples
+  assert example.calls == (Call("now"),)
+
+
 def test_openai():
   read = _read("openai.jsonl", "openai")
   talk, old = read.examples

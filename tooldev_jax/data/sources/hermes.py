@@ -77,11 +77,19 @@ def _glaive_turn(text: str) -> vocabulary.Message:
   if arguments.startswith("'") and arguments.endswith("'"):
     arguments = arguments[1:-1].replace("\\'", "'")
   try:
-    value = jsontext.load(arguments)
+    value = _json_or_none(arguments)
+    if isinstance(value, str):
+      value = _json_or_none(value)
   except jsontext.JsonTextError as e:
     raise rows.RowError(dialogues.UNREADABLE, str(e)) from e
+  value = {} if value is None else value
   made = vocabulary.Call.from_json({"name": match.group(1), "arguments": value})
   return vocabulary.Message("assistant", before.strip(), (made,))
+
+
+def _json_or_none(text: str) -> jsontext.Json:
+  """The value of JSON text; None for blank text."""
+  return jsontext.load(text) if text.strip() else None
 
 
 read = rows.reader("hermes", _hermes_row)

@@ -25,7 +25,7 @@ def watching(folder: str, act: Callable[[str], None]) -> Iterator[None]:
   made, renamed and removed; and the crash points of `tooldev_jax.io`,
   which lie after a write and before the next as well.
   """
-  from tooldev_jax import storage
+  from tooldev_jax import io
 
   on = True
 
@@ -46,12 +46,12 @@ def watching(folder: str, act: Callable[[str], None]) -> Iterator[None]:
 
   # Audit hooks cannot be removed, only told to be quiet.
   sys.addaudithook(hook)
-  storage.observe_crash_points(act)
+  io.observe_crash_points(act)
   try:
     yield
   finally:
     on = False
-    storage.observe_crash_points(None)
+    io.observe_crash_points(None)
 
 
 def main() -> None:

@@ -33,7 +33,7 @@ def load(folder: str, sizes: tuple[int, int, int]) -> dict[str, Any]:
   from tooldev_jax.config import MeshConfig
   from tooldev_jax.models import checkpoint
   from tooldev_jax.parallel.mesh import make_mesh
-  from tooldev_jax.train.checkpoint import named_leaves
+  from tooldev_jax.train.identity import named_leaves
 
   # Small pieces, so that a leaf is what counts; and arrays that CPU devices
   # copy instead of taking over, so that what is counted is the host's alone.

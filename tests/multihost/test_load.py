@@ -10,7 +10,7 @@ from tests.models.tiny import config
 from tests.multihost.worker import run_processes
 from tooldev_jax.models.checkpoint import save_model
 from tooldev_jax.models.parameters import init_params
-from tooldev_jax.train.checkpoint import named_leaves
+from tooldev_jax.train.identity import named_leaves
 
 CONFIG = config(
   "qwen3", num_hidden_layers=8, hidden_size=128, intermediate_size=768,

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from tests.train import tiny
-from tooldev_jax.errors import UserError
-from tooldev_jax.train.checkpoint import OtherRunError
+from tooldev_jax.errors import UnreadableError, UserError
+from tooldev_jax.train import result
+from tooldev_jax.train.identity import OtherRunError
 from tooldev_jax.train.loop import NonFiniteError, Preempted
 
 
@@ -21,8 +22,8 @@ def whole(tmp_path_factory):
   return tiny.run_fit(tmp_path_factory.mktemp("whole"))
 
 
-def _files(result):
-  return {path.name: path.read_bytes() for path in result.path.parent.iterdir()}
+def _files(done):
+  return {path.name: path.read_bytes() for path in done.path.parent.iterdir()}
 
 
 def _terminate_at(step):
@@ -50,13 +51,14 @@ def test_sigterm_saves_and_the_next_call_ends_in_the_same_bytes(
   assert resumed.history == whole.history
 
 
-def test_a_finished_result_is_returned_without_training(whole):
-  def act(step, batch):
-    raise AssertionError("a finished run read data")
+def _fail(step, batch):
+  raise AssertionError("a finished run read data")
 
+
+def test_a_finished_result_is_returned_without_training(whole):
   again = tiny.run_fit(
     whole.path.parent.parent.parent,
-    data=tiny.Interrupted(tiny.make_data(), act),
+    data=tiny.Interrupted(tiny.make_data(), _fail),
   )
   assert again.fingerprint == whole.fingerprint
   assert again.history == whole.history
@@ -96,10 +98,10 @@ def test_a_finished_result_of_another_run_is_refused(whole):
 
 
 def test_a_changed_result_file_is_refused(tmp_path):
-  result = tiny.run_fit(tmp_path)
-  data = bytearray(result.path.read_bytes())
+  done = tiny.run_fit(tmp_path)
+  data = bytearray(done.path.read_bytes())
   data[-1] ^= 1
-  result.path.write_bytes(data)
+  done.path.write_bytes(data)
   with pytest.raises(UserError, match="changed or damaged"):
     tiny.run_fit(tmp_path)
 
@@ -116,6 +118,51 @@ def test_a_torn_result_is_named(tmp_path, name):
     file.unlink()
     with pytest.raises(UserError, match=rf"{name}.* damaged.*Delete"):
       tiny.run_fit(tmp_path)
+
+
+@pytest.mark.parametrize(
+  ("name", "content"),
+  [("manifest.json", "{}"), ("manifest.json", "[]"), ("losses.json", "{}")],
+)
+def test_a_result_file_of_another_form_is_named(tmp_path, name, content):
+  file = tiny.run_fit(tmp_path).path.parent / name
+  file.write_text(content)
+  with pytest.raises(UserError, match=rf"{name}.* damaged.*Delete"):
+    tiny.run_fit(tmp_path)
+
+
+@pytest.mark.parametrize(
+  "name", ["trained.safetensors", "losses.json", "manifest.json"]
+)
+def test_a_result_that_cannot_be_read_is_not_called_damaged(tmp_path, name):
+  file = tiny.run_fit(tmp_path).path.parent / name
+  content = file.read_bytes()
+  file.unlink()
+  file.mkdir()  # Opening it is an error of the system.
+  with pytest.raises(UnreadableError, match=r"could not be read.*Nothing was"):
+    tiny.run_fit(tmp_path)
+  file.rmdir()
+  file.write_bytes(content)
+  tiny.run_fit(tmp_path, data=tiny.Interrupted(tiny.make_data(), _fail))
+
+
+@pytest.mark.parametrize(
+  "fault",
+  [MemoryError(), jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: no memory")],
+  ids=repr,
+)
+def test_a_result_too_large_for_memory_is_not_called_damaged(
+  tmp_path, monkeypatch, fault
+):
+  folder = tiny.run_fit(tmp_path).path.parent
+
+  def exhausted(*arguments):
+    raise fault
+
+  monkeypatch.setattr(result, "to_devices", exhausted)
+  with pytest.raises(UnreadableError, match="could not be read"):
+    tiny.run_fit(tmp_path)
+  assert len(list(folder.iterdir())) == 3
 
 
 def test_not_a_number_stops_with_the_step_and_its_batch(tmp_path):
@@ -147,10 +194,10 @@ def test_metrics_have_one_row_a_step_also_after_a_stop(tmp_path):
   # What a kill leaves: a row after the checkpoint, and half a row.
   with log.open("a") as f:
     f.write(json.dumps({"step": 99}) + '\n{"step": 1')
-  result = tiny.run_fit(tmp_path)
+  done = tiny.run_fit(tmp_path)
   rows = [json.loads(line) for line in log.read_text().splitlines()]
-  assert [row["step"] for row in rows] == list(range(1, result.steps + 1))
-  assert [row["loss"] for row in rows] == list(result.history)
+  assert [row["step"] for row in rows] == list(range(1, done.steps + 1))
+  assert [row["loss"] for row in rows] == list(done.history)
   for key in ("tokens_per_s", "padding_share", "input_wait_share", "eta_s"):
     assert all(row[key] >= 0 for row in rows)
 
@@ -158,9 +205,9 @@ def test_metrics_have_one_row_a_step_also_after_a_stop(tmp_path):
 def test_full_training_learns_and_leaves_the_initial_tree_as_it_is(tmp_path):
   base = tiny.make_base()
   before = jax.tree.map(np.array, base.params)
-  result = tiny.run_fit(tmp_path, base=base, lora=None)
+  done = tiny.run_fit(tmp_path, base=base, lora=None)
   jax.tree.map(np.testing.assert_array_equal, before, base.params)
-  assert result.history[-1] < 0.95 * result.history[0]
+  assert done.history[-1] < 0.95 * done.history[0]
 
 
 def test_profile_steps_writes_a_trace(tmp_path):

@@ -12,12 +12,10 @@ import hashlib
 import itertools
 
 import jax
-
-# The coordination client has no public name; jax 0.10.2 and 0.11 keep it here.
-from jax._src import distributed
 from jax.experimental import multihost_utils
 
 from tooldev_jax.errors import UserError
+from tooldev_jax.parallel import private_jax
 
 TIMEOUT_S = 600.0
 
@@ -160,4 +158,5 @@ def stop_asked(asked_here: bool) -> bool:
 
 
 def _client():
-  return distributed.global_state.client if jax.process_count() > 1 else None
+  alone = jax.process_count() == 1
+  return None if alone else private_jax.coordination_client()

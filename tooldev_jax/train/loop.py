@@ -32,14 +32,9 @@ from tooldev_jax.errors import UserError
 from tooldev_jax.models.config import DecoderConfig
 from tooldev_jax.parallel import processes
 from tooldev_jax.parallel.sharding import TRAIN_RULES, ShardingRules
-from tooldev_jax.train.checkpoint import (
-  Checkpoints,
-  checksum,
-  disk_full,
-  is_disk_full,
-  named_leaves,
-)
+from tooldev_jax.train.checkpoint import Checkpoints
 from tooldev_jax.train.feed import Arrays, Feed, TrainData
+from tooldev_jax.train.identity import checksum, named_leaves
 from tooldev_jax.train.metrics import Reporter, StepReport
 from tooldev_jax.train.result import (
   FitResult,
@@ -48,6 +43,7 @@ from tooldev_jax.train.result import (
   write_result,
 )
 from tooldev_jax.train.step import TrainState, TrainStep, make_train_step
+from tooldev_jax.train.storage import disk_full, is_disk_full
 
 # Fields of TrainConfig that change what is told or kept, not what is trained.
 _NOT_IDENTITY = ("checkpoint_every", "keep", "log_every", "profile_steps")
@@ -260,7 +256,7 @@ class _Run:
       folder = self._folder / f"stopped_at_{report.step}"
       save_batch(folder, rows)
       checkpoints.wait()
-      raise NonFiniteError(report, folder, checkpoints.told())
+      raise NonFiniteError(report, folder, checkpoints.summary())
     self._losses.append(report.loss)
     if self._reporter is not None:
       self._reporter.add(report)

@@ -18,11 +18,11 @@ import numpy as np
 from etils import epath
 
 from tooldev_jax import io
-from tooldev_jax.errors import UserError
+from tooldev_jax.errors import UserError, reading
 from tooldev_jax.models.checkpoint import let_go, on_host, to_devices
 from tooldev_jax.models.tensor_file import file_pieces, read_header
 from tooldev_jax.parallel import processes
-from tooldev_jax.train.checkpoint import check_identity, named_leaves
+from tooldev_jax.train.identity import check_identity, named_leaves
 
 TRAINED = "trained.safetensors"
 LOSSES = "losses.json"
@@ -112,23 +112,26 @@ def read_trained(folder: epath.Path, like: Any) -> tuple[Any, str]:
 
   Raises:
     UserError: the file is not the one that the manifest is about.
+    UnreadableError: memory is short or the disk does not answer.
   """
   where = folder / "result"
-  expected = _read(where / MANIFEST)["sha256"][TRAINED]
-  fingerprint = "nothing"
-  if (where / TRAINED).exists():
-    with (where / TRAINED).open("rb") as f:
-      fingerprint = hashlib.file_digest(f, "sha256").hexdigest()
-  if fingerprint != expected:
-    raise UserError(
-      f"{where / TRAINED} has SHA-256 {fingerprint}, and {MANIFEST} says"
-      f" {expected}: it was changed or damaged. Delete {where} to train again."
-    )
-  entries = read_header(where / TRAINED)
-  arrays = []
-  for name, leaf in named_leaves(like).items():
-    arrays.append(to_devices(entries[name].read(), leaf.sharding))
-    let_go()
+  expected = _read(where / MANIFEST, ("sha256",))["sha256"][TRAINED]
+  with reading(where / TRAINED):
+    fingerprint = "nothing"
+    if (where / TRAINED).exists():
+      with (where / TRAINED).open("rb") as f:
+        fingerprint = hashlib.file_digest(f, "sha256").hexdigest()
+    if fingerprint != expected:
+      raise UserError(
+        f"{where / TRAINED} has SHA-256 {fingerprint}, and {MANIFEST} says"
+        f" {expected}: it was changed or damaged. Delete {where} to train"
+        " again."
+      )
+    entries = read_header(where / TRAINED)
+    arrays = []
+    for name, leaf in named_leaves(like).items():
+      arrays.append(to_devices(entries[name].read(), leaf.sharding))
+      let_go()
   return jax.tree.unflatten(jax.tree.structure(like), arrays), fingerprint
 
 
@@ -145,11 +148,13 @@ def read_result(
   Raises:
     OtherRunError: it was made with other settings, data or base.
     UserError: a file is damaged, or not the one that the manifest is about.
+    UnreadableError: memory is short or the disk does not answer.
   """
   where = folder / "result"
-  if not (where / MANIFEST).exists():
-    return None
-  manifest = _read(where / MANIFEST)
+  with reading(where):
+    if not (where / MANIFEST).exists():
+      return None
+  manifest = _read(where / MANIFEST, ("identity", "steps", "last_loss"))
   check_identity(manifest["identity"], identity, f"result {where}")
   trained, fingerprint = read_trained(folder, like)
   losses = _read(where / LOSSES)
@@ -163,15 +168,21 @@ def read_result(
   )
 
 
-def _read(path: epath.Path) -> Any:
-  """A JSON file of a result."""
+def _read(path: epath.Path, fields: Sequence[str] = ()) -> Any:
+  """A JSON file of a result; an object with these fields, if any are named."""
   try:
-    return io.read_json(path)
-  except (FileNotFoundError, ValueError) as error:
+    with reading(path):
+      value = io.read_json(path) if path.exists() else None
+    if fields:
+      _ = [value[field] for field in fields]
+    elif not isinstance(value, list):
+      raise ValueError("no list")
+  except (ValueError, TypeError, KeyError) as error:
     raise UserError(
       f"{path} is gone or damaged ({error}). Delete {path.parent} to train"
       " again."
     ) from error
+  return value
 
 
 def save_batch(folder: epath.Path, arrays: Mapping[str, np.ndarray]) -> None:

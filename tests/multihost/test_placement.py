@@ -2,9 +2,16 @@
 
 import json
 
+import jax
 import pytest
 
+from tests import pipeline_run
 from tests.multihost.worker import run_processes
+from tests.sample import hashing
+from tooldev_jax import placement
+from tooldev_jax.config import MeshConfig
+from tooldev_jax.parallel.mesh import make_mesh
+from tooldev_jax.parallel.sharding import TRAIN_RULES, Partition
 
 
 @pytest.fixture(scope="module")
@@ -32,3 +39,22 @@ def test_decoding_moves_no_weights_where_training_splits_them(found):
   # What the host reads; the smallest kernel is as wide as it is high.
   assert split["told"] < split["hidden"] ** 2
   assert not any("do not fit" in line for line in split["said"])
+
+
+@pytest.mark.parametrize("compute", ["bfloat16", "float32"])
+def test_caches_are_counted_in_the_type_that_is_computed_in(compute):
+  """As launch.fit --what=sample counts them; the base keeps its own type."""
+  config = pipeline_run.small_config(
+    **{"train.compute_dtype": compute, "base.dtype": "bfloat16"}
+  )
+  here = Partition(make_mesh(MeshConfig(), jax.devices()[:1]), TRAIN_RULES)
+  plan = placement.SamplingPlan(config, hashing.config(), here, here)
+  types = {
+    kind: {x.dtype.name for x in jax.tree.leaves(tree) if x.dtype.kind != "i"}
+    for kind, tree in plan.kept
+  }
+  assert types["base"] == {"bfloat16"}
+  assert types["adapter"] == {"float32"}
+  assert types["prompts' cache"] == {compute}
+  tails = plan.programs.abstract_state(plan.shape, plan.variables)[1].tail
+  assert {x.dtype.name for x in jax.tree.leaves(tails)} == {compute}

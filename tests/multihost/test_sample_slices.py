@@ -3,6 +3,7 @@
 import jax
 import pytest
 
+from tooldev_jax.errors import UnreadableError
 from tooldev_jax.parallel import processes
 from tooldev_jax.sample import files
 from tooldev_jax.sample.params import RequestOutput, Sample, SamplingParams
@@ -40,7 +41,7 @@ def test_any_number_of_processes_writes_the_same_file(tmp_path, monkeypatch):
   together = tmp_path / "together.jsonl"
   for index in (2, 1):
     # They come to read what the first has not merged yet.
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(UnreadableError):
       _sample_as(monkeypatch, together, index, 3)
   told = []
   tell = lambda done, total, output: told.append((done, total, output.index))

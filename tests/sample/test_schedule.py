@@ -3,6 +3,8 @@
 import dataclasses
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tooldev_jax.config import SamplerConfig
 from tooldev_jax.errors import UserError
@@ -85,6 +87,73 @@ def test_tail_follows_the_hint_and_then_grows():
   assert plan.shape(after).record >= len(after.done) + 8
 
 
+@given(
+  st.integers(1, 32),
+  st.integers(1, 100),
+  st.integers(0, 100),
+  st.integers(1, 40),
+  st.sets(st.integers(1, 32), min_size=1, max_size=3),
+  st.sets(st.integers(1, 32), min_size=1, max_size=4),
+  st.integers(1, 3),
+)
+def test_every_prompt_of_the_largest_bucket_can_be_sampled_to_its_end(
+  size, new, expected, n, prompts, tails, shards
+):
+  """The longest way: no sample ever stops by itself."""
+  config = dataclasses.replace(
+    CONFIG,
+    prompt_buckets=tuple(sorted(prompts)),
+    tail_buckets=tuple(sorted(tails)),
+  )
+  plan = Planner(config, shards)
+  wanted = request(
+    min(size, max(prompts)),
+    max_new_tokens=new,
+    expected_new_tokens=expected,
+    n=n,
+  )
+  waiting, memory = plan.units(wanted), []
+  while waiting:
+    unit = waiting.pop()
+    shape = plan.shape(unit)
+    assert 0 < len(unit.tokens) <= shape.prompt
+    assert shape.slots % shards == shape.rows % shards == 0
+    memory.append((shape.prompt * (shape.slots - shards), shape.lanes))
+    tokens = [*unit.done, *[0] * shape.tail][:new]
+    for number in unit.numbers:
+      following = finish(unit, number, tokens, [0.0] * len(tokens), spell)
+      waiting += [following] if following else []
+  assert wanted.finished
+  assert all(len(x.token_ids) == new for x in wanted.samples.values())
+  # No cache of prompts is larger than that of as many prompts of the largest
+  # bucket, but for rounding up to the devices.
+  most = config.prompt_buckets[-1] * config.rows
+  assert all(size * lanes <= most for size, lanes in memory)
+
+
+@pytest.mark.parametrize(
+  ("size", "new", "tail"),
+  [
+    (24, 12, 4),  # What outgrows 4 continues as a prompt of 28.
+    (29, 8, 8),  # It would be one of 33, so the tail is long at once.
+    (32, 4, 4),
+    (32, 100, 8),  # Longer than any tail: continued beyond the bucket.
+  ],
+)
+def test_the_tail_is_long_enough_where_a_prompt_could_not_grow(size, new, tail):
+  plan = planner()
+  (unit,) = plan.units(request(size, max_new_tokens=new, expected_new_tokens=3))
+  assert plan.shape(unit).tail == tail
+
+
+def test_what_grows_beyond_the_largest_bucket_has_fewer_slots():
+  plan = planner()
+  (unit,) = plan.units(request(32, max_new_tokens=100))
+  assert (plan.shape(unit).prompt, plan.shape(unit).slots) == (32, 24)
+  after = finish(unit, 0, list(range(8)), [0.0] * 8, spell)
+  assert (plan.shape(after).prompt, plan.shape(after).slots) == (64, 12)
+
+
 def test_a_row_is_seated_in_an_empty_slot_of_its_own_shard():
   taken = planner().units(request(max_new_tokens=4))[0]
   owners = [taken, None, None, None, None, taken, taken, None]
@@ -98,8 +167,7 @@ def test_a_row_is_seated_in_an_empty_slot_of_its_own_shard():
   "broken, words",
   [
     ({"size": 0}, "prompt 7 is empty"),
-    ({"size": 33}, "prompt 7 has 33 tokens; with 0 of .* 32"),
-    ({"size": 30, "max_new_tokens": 20}, "with 8 of up to 20 .* outgrows"),
+    ({"size": 33}, "prompt 7 has 33 tokens; the longest .* 32"),
     ({"stop_ids": tuple(range(9))}, "9 stop tokens"),
   ],
 )

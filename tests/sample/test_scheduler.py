@@ -14,7 +14,7 @@ import pytest
 from tests.sample import hashing
 from tooldev_jax import io
 from tooldev_jax.config import MeshConfig, SamplerConfig
-from tooldev_jax.errors import UserError
+from tooldev_jax.errors import UnreadableError, UserError
 from tooldev_jax.parallel.mesh import make_mesh
 from tooldev_jax.sample.files import sample_to_file
 from tooldev_jax.sample.params import SamplingParams
@@ -108,6 +108,28 @@ def test_every_sample_is_what_the_definition_says(sampler, seed):
   assert sampler.stats.continued > 0
 
 
+def test_prompts_as_long_as_the_largest_bucket_are_sampled_to_their_end(
+  sampler,
+):
+  """They continue in a cache longer than it, and are still exact."""
+  rng = np.random.default_rng(2)
+  prompts = [
+    rng.integers(0, hashing.VOCAB, size).tolist() for size in (41, 47, 48, 48)
+  ]
+  settings = [
+    SamplingParams(
+      n=n,
+      max_new_tokens=20,
+      expected_new_tokens=3,
+      logprobs=True,
+      ignore_eos=True,
+    )
+    for n in (1, 3, 4, 1)
+  ]
+  check(sampler.generate(PARAMS, prompts, settings), prompts, settings)
+  assert sampler.stats.continued > 0
+
+
 def test_a_window_forgets_exactly_what_lies_before_it():
   mesh = make_mesh(MeshConfig(), jax.devices()[:1])
   decoder = hashing.HashDecoder(window=6)
@@ -163,7 +185,9 @@ def test_a_second_call_compiles_nothing(sampler):
   assert sampler.stats.compiles == 0
   shapes = {key[0] for key in sampler.programs._compiled}
   assert sampler.programs.compiles == 2 * len(shapes)
-  assert {(s.prompt, s.tail) for s in shapes} <= {(24, 8), (48, 8)}
+  # Prompts as long as the largest bucket continue in one of twice its length.
+  buckets = {(24, 8), (48, 8), (96, 8)}
+  assert {(s.prompt, s.tail) for s in shapes} <= buckets
 
 
 def test_nothing_and_the_same_again(sampler):
@@ -342,6 +366,49 @@ def test_files_of_another_job_are_refused(sampler, tmp_path):
     sample_to_file(path, sampler, PARAMS, [[2]], settings)
   with pytest.raises(UserError, match="another job"):
     sample_to_file(path, sampler, PARAMS, [[1]], settings, source="other")
+
+
+@pytest.mark.parametrize(
+  ("content", "words"),
+  [
+    (b'{"job"', "is damaged"),
+    (b'{"job": "x"}\n\xff\xfe', "is damaged"),
+    (b"", "another job"),
+    (b"7\n", "another job"),
+  ],
+)
+def test_a_damaged_file_is_named_and_left_alone(
+  sampler, tmp_path, content, words
+):
+  path = tmp_path / "samples.jsonl"
+  path.write_bytes(content)
+  with pytest.raises(UserError, match=rf"samples\.jsonl.*{words}"):
+    sample_to_file(path, sampler, PARAMS, [[1]], SamplingParams())
+  assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("row", ['{"index": 0}', "[]", "nonsense"])
+def test_a_damaged_row_is_named_in_a_file_and_in_a_log(sampler, tmp_path, row):
+  path, log = tmp_path / "samples.jsonl", tmp_path / "samples.jsonl.log"
+  settings = SamplingParams(max_new_tokens=2)
+  sample_to_file(path, sampler, PARAMS, [[1]], settings)
+  first = path.read_text().splitlines()[0]
+  for file, end in ((path, ""), (log, "\n")):
+    content = f"{first}\n{row}{end}\n"
+    file.write_text(content)
+    with pytest.raises(UserError, match=r"is damaged.*Move it away"):
+      sample_to_file(path, sampler, PARAMS, [[1]], settings)
+    assert file.read_text() == content
+    file.unlink()
+
+
+@pytest.mark.parametrize("name", ["samples.jsonl", "samples.jsonl.log"])
+def test_samples_that_cannot_be_read_are_left_alone(sampler, tmp_path, name):
+  settings = SamplingParams(max_new_tokens=2)
+  (tmp_path / name).mkdir()  # Opening it is an error of the system.
+  with pytest.raises(UnreadableError, match="could not be read"):
+    sample_to_file(tmp_path / "samples.jsonl", sampler, PARAMS, [[1]], settings)
+  assert (tmp_path / name).is_dir()
 
 
 def test_calls_that_make_no_sense_are_refused(sampler):

@@ -1,10 +1,10 @@
-"""Samples on disk: written as they come, resumed after a kill.
+"""Samples on disk: written as they come, continued after a kill.
 
-Outputs are appended to a log as prompts complete; when all are there, the
-file itself is written once, in the prompts' order. Since a sample does not
-depend on what was sampled beside it, a run that was killed any number of
-times leaves the same bytes as one that was not, and so do several processes
-that each sample their part of the prompts.
+Outputs are appended to a log as prompts complete. When all are there, the file
+itself is written once, in the prompts' order. A sample does not depend on what
+was sampled beside it, so a run that was killed any number of times leaves the
+same bytes as one that was not, and so do several processes that each sample
+their part of the prompts.
 """
 
 import hashlib
@@ -15,13 +15,13 @@ import jax
 from etils import epath
 
 from tooldev_jax import io, records
-from tooldev_jax.errors import UserError
+from tooldev_jax.errors import UserError, reading
 from tooldev_jax.parallel import processes
 from tooldev_jax.sample.params import RequestOutput, SamplingParams
 from tooldev_jax.sample.sampler import Sampler
 
 # One process's part may take much longer than another's.
-_PATIENCE_S = 6 * 3600.0
+_TIMEOUT_S = 6 * 3600.0
 
 # (prompts that this process has done, prompts it has to do, the latest output)
 OnOutput = Callable[[int, int, RequestOutput], None]
@@ -39,29 +39,30 @@ def sample_to_file(
   source: str = "",
   on_output: OnOutput | None = None,
 ) -> list[RequestOutput]:
-  """Samples every prompt into a JSON-lines file, or goes on with it.
+  """Samples every prompt into a JSON-lines file, or continues an earlier call.
 
   The first line names the job, each other line is one prompt's
   `RequestOutput`. In a run of several processes all call this with the same
-  arguments but for the sampler and its parameters, which are on devices of
-  each process's own: every n-th prompt is sampled by the n-th process into a
-  log of its own, and the first one writes the file.
+  arguments, except for the sampler and its parameters, which are on devices of
+  each process's own. Every n-th prompt is sampled by the n-th process into a
+  log of its own, and the first process writes the file.
 
   Args:
     path: the file; beside it lies `<name>.log` until it is complete, or
       `<name>.<i>of<n>.log` of n processes.
     sampler, params, prompts, sampling, adapter, indices: as for
       `Sampler.stream`.
-    source: whatever else the samples depend on, as the hashes of base and
+    source: whatever else the samples depend on, such as the hashes of base and
       adapter; part of the job's name.
-    on_output: is told of each output as it comes.
+    on_output: called with each output as it comes.
 
   Returns:
     The outputs in the prompts' order. Nothing is sampled if the file is
     complete.
 
   Raises:
-    UserError: the file or its log belongs to another job.
+    UserError: the file or its log belongs to another job or is damaged.
+    UnreadableError: memory is short or the disk does not answer.
   """
   path = epath.Path(path)
   numbers = list(range(len(prompts)) if indices is None else indices)
@@ -69,32 +70,35 @@ def sample_to_file(
     sampling = [sampling] * len(prompts)
   job = {"job": _digest(prompts, sampling, numbers, source)}
   logs = _log_paths(path)
-  if not path.exists():
+  with reading(path):
+    complete = path.exists()
+  if not complete:
     mine = slice(jax.process_index(), None, jax.process_count())
-    with io.JsonlLog(logs[jax.process_index()]) as log:
+    with _open_log(logs[jax.process_index()]) as log:
       if not log.rows:
         log.append(job)
-      skip = {row["index"] for row in _check(log.rows, job, log.path)}
+      finished = {x.index for x in _outputs(log.rows, job, log.path)}
       for output in sampler.stream(
         params,
         prompts[mine],
         sampling[mine],
         adapter=adapter,
         indices=numbers[mine],
-        skip=skip,
+        skip=finished,
       ):
         log.append(output.to_json())
         if on_output is not None:
           on_output(len(log.rows) - 1, len(numbers[mine]), output)
-    processes.barrier(f"{path.name}: sampled", _PATIENCE_S)
+    processes.barrier(f"{path.name}: sampled", _TIMEOUT_S)
     if processes.is_lead():
-      _merge(path, logs, job, numbers)
+      found = [x for log in logs for x in _read(log, job)]
+      io.write_jsonl(path, [job, *_ordered(found, numbers, path)])
     processes.barrier(f"{path.name}: written")
-  rows = _check(io.read_jsonl(path), job, path)
+  outputs = _read(path, job)
   if processes.is_lead():
     for log_path in logs:
       log_path.unlink(missing_ok=True)
-  return [RequestOutput.from_json(row) for row in rows]
+  return outputs
 
 
 def _log_paths(path: epath.Path) -> list[epath.Path]:
@@ -105,29 +109,57 @@ def _log_paths(path: epath.Path) -> list[epath.Path]:
   return [path.parent / f"{path.name}.{i}of{count}.log" for i in range(count)]
 
 
-def _merge(
-  path: epath.Path,
-  logs: Sequence[epath.Path],
-  job: dict[str, str],
-  numbers: Sequence[int],
-) -> None:
-  """Writes the file from complete logs, in the prompts' order."""
-  by_index = {
-    row["index"]: row
-    for log in logs
-    for row in _check(io.read_jsonl(log), job, log)
-  }
-  io.write_jsonl(path, [job, *(by_index[i] for i in numbers)])
+def _open_log(path: epath.Path) -> io.JsonlLog:
+  try:
+    with reading(path):
+      return io.JsonlLog(path)
+  except ValueError as error:
+    raise _damaged(path, error) from error
 
 
-def _check(rows: list[dict], job: dict, path: epath.Path) -> list[dict]:
-  """The rows after the first, which must name this job."""
+def _read(path: epath.Path, job: dict[str, str]) -> list[RequestOutput]:
+  try:
+    with reading(path):
+      rows = io.read_jsonl(path)
+  except ValueError as error:
+    raise _damaged(path, error) from error
+  return _outputs(rows, job, path)
+
+
+def _outputs(
+  rows: list[Any], job: dict[str, str], path: epath.Path
+) -> list[RequestOutput]:
+  """The outputs after the first row, which must name this job."""
   if rows[:1] != [job]:
     raise UserError(
       f"{path} holds the samples of another job (other prompts, settings or"
-      " weights); remove it, or write to another file."
+      " weights); move it away, or write to another file."
     )
-  return rows[1:]
+  try:
+    return [RequestOutput.from_json(row) for row in rows[1:]]
+  except records.RecordError as error:
+    raise _damaged(path, error) from error
+
+
+def _ordered(
+  outputs: Sequence[RequestOutput], numbers: Sequence[int], path: epath.Path
+) -> list[dict[str, Any]]:
+  """The rows of the finished file."""
+  by_index = {output.index: output.to_json() for output in outputs}
+  missing = [i for i in numbers if i not in by_index]
+  if missing:
+    raise UserError(
+      f"{path}: its logs lack {len(missing)} of {len(numbers)} prompts; run the"
+      " same command again to sample them."
+    )
+  return [by_index[i] for i in numbers]
+
+
+def _damaged(path: epath.Path, error: Exception) -> UserError:
+  return UserError(
+    f"{path} is damaged ({error}); nothing was deleted. Move it away to sample"
+    " again."
+  )
 
 
 def _digest(prompts, sampling, numbers, source: str) -> str:

@@ -133,11 +133,12 @@ class Planner:
     quarters of the time (5M parameters, CPU).
 
     Raises:
-      UserError: the prompt, or what it may grow to, exceeds the cache.
+      UserError: the prompt is empty or longer than the largest bucket, or has
+        too many stop tokens.
     """
     self._check(request)
     n = request.sampling.n
-    tail = self._tail(request.sampling, 0)
+    tail = self._tail(Unit(request, (0,)))
     apart = tail >= 2 * self._prompt(request.prompt)
     most = self.config.max_lanes
     share = 1 if apart else _even(n, most * MAX_TURNS)
@@ -152,8 +153,12 @@ class Planner:
     """The programs that run this unit; a function of the unit alone."""
     whole = lambda n: -(-max(n, 1) // self.shards) * self.shards
     prompt = self._prompt(unit.tokens)
-    tail = self._tail(unit.request.sampling, len(unit.done))
-    slots = whole(self.config.rows // unit.lanes)
+    tail = self._tail(unit)
+    # A cache longer than the largest bucket has fewer slots, not more memory.
+    largest = self.config.prompt_buckets[-1]
+    slots = whole(
+      self.config.rows * largest // max(prompt, largest) // unit.lanes
+    )
     # Empty slots wait until they fill a prefill, so let that be few of them.
     rows = whole(min(self.config.prefill_tokens // prompt, slots // 16))
     rows = min(rows, slots)
@@ -163,42 +168,54 @@ class Planner:
     """The programs that n samples of `new` tokens of a prompt start with.
 
     Raises:
-      UserError: the cache does not hold them.
+      UserError: the prompt is longer than the largest bucket.
     """
     sampling = SamplingParams(n=n, max_new_tokens=new)
     (unit, *_) = self.units(Request(0, (0,) * prompt, sampling, ()))
     return self.shape(unit)
 
   def _prompt(self, tokens: Sequence[int]) -> int:
+    """The smallest bucket that holds these tokens.
+
+    Only a continued sample may be longer than the largest bucket. It gets the
+    next multiple of that.
+    """
+    largest = self.config.prompt_buckets[-1]
+    if len(tokens) > largest:
+      return -(-len(tokens) // largest) * largest
     return _bucket(self.config.prompt_buckets, len(tokens))
 
-  def _tail(self, sampling: SamplingParams, done: int) -> int:
-    """The tail bucket for a sample that has `done` tokens already."""
-    want = sampling.max_new_tokens - done
-    hint = 2 * done or sampling.expected_new_tokens or want
-    return _bucket(self.config.tail_buckets, min(want, hint))
+  def _tail(self, unit: Unit) -> int:
+    """The tail bucket of a unit.
+
+    It is planned for the expected length, and twice that of a sample that
+    outgrew its tail. Where such a sample would not fit the largest prompt
+    bucket, it is planned for all tokens that may come, so that there is none.
+    """
+    sampling, done = unit.request.sampling, len(unit.done)
+    left = sampling.max_new_tokens - done
+    expected = 2 * done or sampling.expected_new_tokens or left
+    tail = _bucket(self.config.tail_buckets, min(left, expected))
+    if tail < left and len(unit.tokens) + tail > self.config.prompt_buckets[-1]:
+      return _bucket(self.config.tail_buckets, left)
+    return tail
 
   def _check(self, request: Request) -> None:
-    """Walks the longest way the request can go."""
-    buckets, sampling = self.config.prompt_buckets, request.sampling
+    """Refuses what cannot be sampled, before anything is."""
     name, size = f"prompt {request.index}", len(request.prompt)
     if not size:
       raise UserError(f"{name} is empty; the sampler needs one token or more.")
+    if size > self.config.prompt_buckets[-1]:
+      raise UserError(
+        f"{name} has {size} tokens; the longest that are accepted are the"
+        " largest of SamplerConfig.prompt_buckets,"
+        f" {self.config.prompt_buckets}."
+      )
     if len(request.stop_ids) > self.config.max_stop_ids:
       raise UserError(
         f"{name} has {len(request.stop_ids)} stop tokens, the model's own"
         f" included; SamplerConfig.max_stop_ids is {self.config.max_stop_ids}."
       )
-    done = 0
-    while done < sampling.max_new_tokens:
-      if size + done > buckets[-1]:
-        raise UserError(
-          f"{name} has {size} tokens; with {done} of up to"
-          f" {sampling.max_new_tokens} new ones it outgrows the cache. Its"
-          f" sizes are SamplerConfig.prompt_buckets, {buckets}, and"
-          f" tail_buckets, {self.config.tail_buckets}."
-        )
-      done += self._tail(sampling, done)
 
 
 def seats(

@@ -172,7 +172,7 @@ def _read(path: epath.Path, fields: Sequence[str] = ()) -> Any:
   """A JSON file of a result; an object with these fields, if any are named."""
   try:
     with reading(path):
-      value = io.read_json(path) if path.exists() else None
+      value: Any = io.read_json(path) if path.exists() else None
     if fields:
       _ = [value[field] for field in fields]
     elif not isinstance(value, list):

@@ -305,11 +305,10 @@ def test_a_write_that_fails_half_way_is_told_and_leaves_the_last_whole(
       resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
   with _open(tmp_path / "c") as checkpoints:
     state, losses = checkpoints.restore(_like(big))
-    # What the failed write left is gone before the next one begins.
-    checkpoints.save(2, big, [1.0, 1.0], wait=True)
   assert len(losses) == 1 and state["step"] == 1
   assert not [record for record in caplog.records if record.exc_info]
-  assert _steps(tmp_path / "c") == [1, 2]
+  names = {path.name for path in (tmp_path / "c").iterdir()}
+  assert "1" in names and "2" not in names
 
 
 def test_the_checksum_sees_every_bit_and_where_it_is():

@@ -8,10 +8,10 @@ import pytest
 from tests import pipeline_run
 from tests.multihost.worker import run_processes
 from tests.sample import hashing
-from tooldev_jax import placement
 from tooldev_jax.config import MeshConfig
 from tooldev_jax.parallel.mesh import make_mesh
 from tooldev_jax.parallel.sharding import TRAIN_RULES, Partition
+from tooldev_jax.sample.partition import SamplingPlan
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def test_caches_are_counted_in_the_type_that_is_computed_in(compute):
     **{"train.compute_dtype": compute, "base.dtype": "bfloat16"}
   )
   here = Partition(make_mesh(MeshConfig(), jax.devices()[:1]), TRAIN_RULES)
-  plan = placement.SamplingPlan(config, hashing.config(), here, here)
+  plan = SamplingPlan(config, hashing.config(), here, here)
   types = {
     kind: {x.dtype.name for x in jax.tree.leaves(tree) if x.dtype.kind != "i"}
     for kind, tree in plan.kept

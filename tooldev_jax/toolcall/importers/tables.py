@@ -134,7 +134,7 @@ def _parameter(
   schema: dict[str, Json] = {}
   for key, value in facts.items():
     fact = _fact_of(key)
-    if value is None or value == "":
+    if value is None or (value == "" and fact != "description"):
       continue
     if fact == "required" and isinstance(value, list):
       schema["required"] = value  # Of an object inside.

@@ -95,6 +95,8 @@ def official():
 
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(checker, "MODEL_CONFIG_MAPPING", table)
+    # Other tests close it off; here it computes sums of numbers only.
+    patch.delattr(utils, "eval", raising=False)
     yield decode, check
 
 

@@ -5,6 +5,7 @@ from tooldev_jax.toolcall.formats import (
   ParseReason,
   Turn,
   get_format,
+  read_number,
 )
 from tooldev_jax.toolcall.formats.turn import MAX_DEPTH
 from tooldev_jax.toolcall.jsontext import dump
@@ -173,3 +174,29 @@ def test_values_of_json_may_be_raw_or_hexadecimal():
     '<tool_call>{"name": "f", "arguments": {"a": 0x1F, "b": r"\\d"}}'
   )
   assert turn == Turn("", (Call("f", {"a": 31, "b": "\\d"}),))
+
+
+def test_a_text_can_be_a_number_alone():
+  assert read_number("-2 + 7 // 2") == 1
+  assert read_number(" (1 + 2) * 3 ") == 9
+
+
+@pytest.mark.parametrize(
+  "text",
+  [
+    "__import__('os').getcwd()",
+    "'a' * 10**9",
+    "[0] * 3",
+    "[1]",
+    "'1'",
+    "True",
+    "1 << 99999999",
+    "1j * 1j",
+    "1; 2",
+    "1 2",
+    "",
+  ],
+)
+def test_a_text_that_is_no_number_is_refused(text):
+  with pytest.raises(ParseError):
+    read_number(text)

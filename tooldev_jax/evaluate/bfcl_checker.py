@@ -3,7 +3,7 @@
 The package's own entry points import dozens of model handlers and their
 clients, and its decoder hands arithmetic in an answer to Python's `eval`. This
 module loads only the decoder and the checker, and closes that door: the
-decoder's `eval` becomes `bounded_arithmetic`, which computes the sums and
+decoder's `eval` becomes `formats.read_number`, which computes the sums and
 products of plain numbers that it was there for and refuses the rest.
 
 How an answer becomes calls: pythonic text goes through the official decoder
@@ -12,7 +12,6 @@ function calls go through our parser, as each handler of the package parses
 its own format.
 """
 
-import ast
 import contextlib
 import importlib
 import importlib.metadata
@@ -31,7 +30,6 @@ PACKAGE = "bfcl-eval"
 LANGUAGES = ("python", "java", "javascript")
 
 _MAX_CHARS = 16 * 1024  # its regular expressions are slow on longer text
-_MAX_BITS = 4096  # of an integer in arithmetic
 _MODEL = "tooldev_jax"  # the checker asks for a model only to escape names
 
 
@@ -70,7 +68,7 @@ class Checker:
         f"the package {PACKAGE} cannot be imported ({e}); requirements-"
         "parity.txt says how to install it"
       ) from e
-    decoder.eval = bounded_arithmetic  # type: ignore[attr-defined]
+    decoder.eval = formats.read_number  # type: ignore[attr-defined]
     # Already imported by someone else, it knows the package's models only.
     checker.MODEL_CONFIG_MAPPING = _AnyModel()  # type: ignore[attr-defined]
     self._check: Callable[..., Mapping[str, Any]] = checker.ast_checker
@@ -203,45 +201,3 @@ def _without_model_handlers() -> Iterator[None]:
       sys.modules[name] = imported
     if root is not None:
       os.environ[variable] = root
-
-
-_OPERATIONS: Mapping[type[ast.operator], Callable[[Any, Any], Any]] = {
-  ast.Add: lambda a, b: a + b,
-  ast.Sub: lambda a, b: a - b,
-  ast.Mult: lambda a, b: a * b,
-  ast.Div: lambda a, b: a / b,
-  ast.FloorDiv: lambda a, b: a // b,
-  ast.Mod: lambda a, b: a % b,
-  ast.Pow: lambda a, b: a**b,
-}
-
-
-def bounded_arithmetic(text: str) -> int | float:
-  """The value of arithmetic on plain numbers, such as `2 * 3.5`.
-
-  Raises:
-    ValueError: anything else, or integers beyond a bound.
-    ArithmeticError: as Python's, on division by zero and overflow.
-  """
-  return _compute(ast.parse(text, mode="eval").body)
-
-
-def _compute(node: ast.expr) -> int | float:
-  if isinstance(node, ast.Constant) and type(node.value) in (int, float):
-    return _bounded(node.value)
-  if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-    return -_compute(node.operand)
-  if isinstance(node, ast.BinOp) and type(node.op) in _OPERATIONS:
-    left, right = _compute(node.left), _compute(node.right)
-    if isinstance(node.op, ast.Pow) and abs(right) > 64:
-      raise ValueError(f"power {right} is out of bounds")
-    return _bounded(_OPERATIONS[type(node.op)](left, right))
-  raise ValueError(f"not arithmetic on numbers: {type(node).__name__}")
-
-
-def _bounded(value: Any) -> int | float:
-  if isinstance(value, int) and value.bit_length() > _MAX_BITS:
-    raise ValueError("integer out of bounds")
-  if not isinstance(value, (int, float)):
-    raise ValueError(f"not a number: {type(value).__name__}")
-  return value

@@ -8,6 +8,7 @@ from tooldev_jax.toolcall.formats.hermes import HermesFormat
 from tooldev_jax.toolcall.formats.llama import LlamaFormat
 from tooldev_jax.toolcall.formats.mistral import MistralFormat
 from tooldev_jax.toolcall.formats.pythonic import PythonicFormat
+from tooldev_jax.toolcall.formats.reader import read_number
 from tooldev_jax.toolcall.formats.turn import (
   ParseError,
   ParseReason,
@@ -46,4 +47,5 @@ __all__ = [
   "RenderError",
   "Turn",
   "get_format",
+  "read_number",
 ]

@@ -408,6 +408,19 @@ class Reader:
     return _join_surrogates(text) if _SURROGATE.search(text) else text
 
 
+def read_number(text: str) -> int | float:
+  """The number that `text` is, or that its arithmetic gives: `2 * 3.5` is 7.0.
+
+  Raises:
+    ParseError: it is anything else, or goes over a bound.
+  """
+  reader = Reader(text)
+  value = reader.value()
+  if reader.peek() or not _is_number(value):
+    raise ParseError(ParseReason.BAD_NUMBER, reader.position, "not a number")
+  return value
+
+
 def _join_surrogates(text: str) -> str:
   """Two escapes such as `\\ud83d\\ude00` are one character."""
   return text.encode("utf-16", "surrogatepass").decode(

@@ -1,9 +1,7 @@
 """The tables of a report about the rounds; see `tables`."""
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
 
-from tooldev_jax.evaluate import wording
 from tooldev_jax.evaluate.summary import RunSummary
 from tooldev_jax.evaluate.tables import (
   FINAL,
@@ -12,10 +10,9 @@ from tooldev_jax.evaluate.tables import (
   Line,
   Table,
   by_name,
-  field_at,
   make_table,
 )
-from tooldev_jax.evaluate.wording import count, figure, percent, spaced
+from tooldev_jax.evaluate.wording import count, figure, number, percent, spaced
 
 
 def rounds(summary: RunSummary) -> Table | None:
@@ -23,8 +20,7 @@ def rounds(summary: RunSummary) -> Table | None:
   return make_table(
     "Rounds",
     [
-      line._replace(kind=PLAIN if line.record.accepted else REJECTED)
-      for line in _rounds(summary)
+      Line(r.name, PLAIN if r.accepted else REJECTED, r) for r in summary.rounds
     ],
     {
       "round": "",
@@ -83,7 +79,7 @@ def labels(summary: RunSummary) -> Table | None:
   """Precision of the self-made labels, round by round."""
   return make_table(
     "How right the self-made labels are",
-    _rounds(summary, "labels"),
+    [Line(r.name, PLAIN, r.labels) for r in summary.rounds if r.labels],
     {
       "round": "",
       "labels": lambda found: count(found.n),
@@ -124,24 +120,13 @@ def label_bands(summary: RunSummary) -> Table | None:
 
 def diversity(summary: RunSummary) -> Table | None:
   """How varied what each round kept is."""
-
-  def column(name: str) -> Callable[[Any], str]:
-    return lambda found: (
-      wording.number(found[name]) if name in found else wording.NONE
-    )
-
   names = dict.fromkeys(name for r in summary.rounds for name in r.diversity)
   return make_table(
     "How varied the kept examples are",
-    _rounds(summary, "diversity"),
-    {"round": "", **{name: column(name) for name in names}},
+    [
+      Line(r.name, PLAIN, {k: number(v) for k, v in r.diversity.items()})
+      for r in summary.rounds
+    ],
+    {"round": "", **{name: by_name(name) for name in names}},
     "Both fall when a model narrows to the same few tools and calls.",
   )
-
-
-def _rounds(summary: RunSummary, path: str = "") -> list[Line]:
-  return [
-    Line(r.name, PLAIN, record)
-    for r in summary.rounds
-    if (record := field_at(r, path) if path else r) is not None
-  ]

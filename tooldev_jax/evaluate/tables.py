@@ -7,6 +7,7 @@ cannot disagree.
 
 import dataclasses
 import functools
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -208,18 +209,15 @@ def categories(summary: RunSummary) -> Table | None:
   """Exact calls of each category, stage by stage."""
   lines = _stages(summary, "calls.categories")
   sizes = {c.category: c.n for line in lines for c in line.record}
-
-  def column(name: str) -> Callable[[Any], str]:
-    return lambda found: figure(
-      next((c.exact for c in found if c.category == name), None)
-    )
-
   return make_table(
     "Exact calls by category",
-    lines,
+    [
+      line._replace(record={c.category: figure(c.exact) for c in line.record})
+      for line in lines
+    ],
     {
       "stage": "",
-      **{f"{spaced(c)} (n = {n})": column(c) for c, n in sizes.items()},
+      **{f"{spaced(c)} (n = {n})": by_name(c) for c, n in sizes.items()},
     },
     "In irrelevance, exact means that no call was made.",
   )
@@ -256,18 +254,17 @@ def final_detail(summary: RunSummary) -> Table | None:
 def outcomes(summary: RunSummary) -> Table | None:
   """What became of the answers, stage by stage."""
   lines = _stages(summary, "calls.categories")
-
-  def total(outcome: str, found: Any) -> int:
-    return sum(c.outcomes.get(outcome, 0) for c in found)
-
-  def column(outcome: str) -> Callable[[Any], str]:
-    return lambda found: count(total(outcome, found))
-
-  seen = [o for o in OUTCOMES if any(total(o, line.record) for line in lines)]
+  totals = [
+    sum((Counter(c.outcomes) for c in x.record), Counter()) for x in lines
+  ]
+  seen = [o for o in OUTCOMES if any(total[o] for total in totals)]
   return make_table(
     "What became of the answers",
-    lines,
-    {"stage": "", **{outcome: column(outcome) for outcome in seen}},
+    [
+      line._replace(record={outcome: count(total[outcome]) for outcome in seen})
+      for line, total in zip(lines, totals, strict=True)
+    ],
+    {"stage": "", **{outcome: by_name(outcome) for outcome in seen}},
     "Each example counts once, under the first thing that went wrong.",
   )
 

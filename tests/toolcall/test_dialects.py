@@ -185,7 +185,7 @@ def test_parameters_that_are_not_understood_are_refused_by_name(
   assert imported.tools == ()
   (one,) = imported.refused
   assert str(one.reason) == "unknown_parameters"
-  assert key in one.detail
+  assert key in one.detail.lower()
 
 
 def test_two_spellings_of_one_key_are_not_told_apart_in_silence(write):
@@ -205,6 +205,7 @@ def test_parameters_beside_a_wrapped_function_are_not_lost(write):
 def test_what_is_no_definition_is_refused(write):
   documents = [
     {"name": "f", "arguments": {"city": "Nice"}},
+    {"type": "function", "function": {"name": "f", "arguments": "{}"}},
     {"type": "custom", "name": "f", "description": "Runs code."},
     {"type": "web_search_20250305", "name": "web_search", "max_uses": 5},
     {"description": "Nameless.", "parameters": SCHEMA},
@@ -213,7 +214,7 @@ def test_what_is_no_definition_is_refused(write):
   imported = import_tools(write("a.json", [FUNCTION, *documents]))
   assert [tool.name for tool in imported.tools] == ["f"]
   assert refused(imported) == [
-    (f"a.json#/{index}", "bad_record") for index in range(1, 6)
+    (f"a.json#/{index}", "bad_record") for index in range(1, 7)
   ]
 
 
@@ -300,3 +301,23 @@ def test_arguments_are_an_object_whatever_their_schema_says(write, kind):
   )
   assert parameters == {"type": "object", "properties": {"a": {}}}
   assert len(told) == (kind == "tensor")
+
+
+def test_a_function_may_be_no_more_than_a_name(write):
+  wrapped = {"type": "function", "function": {"name": "f"}}
+  for document in (wrapped, {"type": "function", "name": "f"}):
+    (tool,) = import_tools(write("a.json", [document])).tools
+    assert tool.parameters == {"type": "object", "properties": {}}
+
+
+def test_a_tool_is_no_list_of_tools_for_a_key_of_that_name(write):
+  parameters, told = _only(write, parameters=SCHEMA, tools=["hammer"])
+  assert (parameters, told) == (SCHEMA, [])
+
+
+def test_names_that_are_required_beside_the_parameters(write):
+  for required in (["days"], "days"):
+    parameters, _ = _only(write, parameters=SCHEMA, required=required)
+    assert parameters["required"] == ["city", "days"]
+  _, told = _only(write, parameters=SCHEMA, required={"a": 1})
+  assert told == ["'f': required is {'a': 1}, not a list of names"]

@@ -16,7 +16,7 @@ a tool that lost its parameters would teach wrong calls.
 import functools
 from collections.abc import Iterator, Mapping
 
-from tooldev_jax.toolcall import dialects, jsontext
+from tooldev_jax.toolcall import dialects, jsontext, schemas
 from tooldev_jax.toolcall.findings import pointer
 from tooldev_jax.toolcall.importers import tables
 from tooldev_jax.toolcall.importers.base import (
@@ -40,7 +40,7 @@ from tooldev_jax.toolcall.vocabulary import Tool
 # Keys that hold tools, as a list, an object by name, or JSON text of these.
 _CONTAINERS = frozenset(
   ("tools", "functions", "function_declarations", "tool_config", "result",
-   "apis", "api_list", "function_schema", "actions", "plugins")
+   "apis", "api_list", "function_schema")
 )  # fmt: skip
 # Keys that hold one tool, beside which there is nothing to read.
 _WRAPPERS = frozenset(("function", "tool_spec"))
@@ -119,8 +119,8 @@ def _walk(node: Json, where: str) -> Iterator[Entry]:
       if plain_key(key) in _WRAPPERS:
         beside = {name: one for name, one in node.items() if name != key}
         yield Entry(where, functools.partial(_build, value, beside))
-      else:
-        yield from _walk(value, where + pointer(key)) if value else ()
+      elif value:
+        yield from _walk(value, where + pointer(key))
   elif isinstance(node, Mapping) and _is_tool(node):
     yield Entry(where, functools.partial(_build, node, {}))
   elif isinstance(node, Mapping) and _are_named(node):
@@ -128,18 +128,22 @@ def _walk(node: Json, where: str) -> Iterator[Entry]:
       build = functools.partial(_build, {"name": name, **tool}, {})
       yield Entry(where + pointer(name), build)
   else:
-    detail = f"is {shown(node)}, which is no tool"
+    detail = f"{shown(node)} is no tool"
     yield refused_entry(where, Refused(RefusalReason.BAD_RECORD, detail))
 
 
 def _held(node: Mapping[str, Json]) -> dict[str, Json]:
-  """The lists of tools, or the one tool, that an object holds."""
+  """The lists of tools, or the one tool, that an object holds.
+
+  A tool that has parameters holds none, whatever it has under such a key.
+  """
+  is_tool = any(key in _PARAMETERS for key in _keys(node))
   found: dict[str, Json] = {}
   for key, value in node.items():
     plain = plain_key(key)
     if plain in _WRAPPERS and isinstance(value, Mapping):
       found[key] = value
-    elif plain in _CONTAINERS:
+    elif plain in _CONTAINERS and not is_tool:
       value = _loaded(value)
       if isinstance(value, Mapping | list):
         found[key] = value
@@ -174,7 +178,9 @@ def _keys(record: Mapping[str, Json]) -> dict[str, Json]:
 def _is_tool(record: Mapping[str, Json]) -> bool:
   """Whether it says more than a name, which much else has too."""
   keys = _keys(record)
-  more = any(key in keys for key in (*_DESCRIPTIONS, *_PARAMETERS))
+  more = keys.get("type") == "function" or any(
+    key in keys for key in (*_DESCRIPTIONS, *_PARAMETERS)
+  )
   return more and any(key in keys for key in _NAMES)
 
 
@@ -197,21 +203,21 @@ def _build(record: Json, beside: Mapping[str, Json], tell: Tell) -> Tool:
   if not isinstance(name, str) or not name:
     refuse(f"the name is {shown(name)}, not text")
   given = {key: keys[key] for key in _PARAMETERS if key in keys}
-  for key, value in record.items():
-    plain = plain_key(key)
-    if plain in given and value is not None and value != given[plain]:
-      refuse(
-        f"{name!r:.60} has two of {plain!r}", RefusalReason.UNKNOWN_PARAMETERS
-      )
   description = _description(keys, tell)
-  if not description and given.keys() <= {"arguments"}:
-    refuse(f"{name!r:.60} has neither a description nor parameters")
-  for key, value in (*keys.items(), *_keys(beside).items()):
-    if _hides_parameters(key, value, given):
-      detail = f"{name!r:.60} has parameters under {key!r}: {shown(value)}"
-      refuse(detail, RefusalReason.UNKNOWN_PARAMETERS)
-  if "custom" in (keys.get("type"), beside.get("type")) and not given:
+  kinds = (keys.get("type"), beside.get("type"))
+  if "custom" in kinds and not given:
     refuse(f"{name!r:.60} takes free text, no parameters")
+  empty = not description and given.keys() <= {"arguments"}
+  if empty and (given or "function" not in kinds):  # A call, or only a name.
+    refuse(f"{name!r:.60} has neither a description nor parameters")
+  unread = [
+    (key, value)
+    for key, value in (*record.items(), *beside.items())
+    if _hides_parameters(plain_key(key), value, given)
+  ]
+  for key, value in unread:
+    detail = f"{name!r:.60} has parameters under {key!r}: {shown(value)}"
+    refuse(detail, RefusalReason.UNKNOWN_PARAMETERS)
   schema = _parameters(given, keys.get("required"), tell)
   schema = SchemaReader(tell).schema(schema)
   return Tool(name, description, {**schema, **_object_type(schema)})
@@ -228,11 +234,11 @@ def _description(keys: Mapping[str, Json], tell: Tell) -> str:
 
 
 def _hides_parameters(key: str, value: Json, given: Mapping[str, Json]) -> bool:
-  """Whether a key may hold parameters, but is none that is read."""
-  if key in given or not value:
+  """Whether a key may hold parameters other than those that are read."""
+  if not value or value == given.get(key):
     return False
-  if key in _CONTAINERS or key in _PARAMETERS:
-    return True
+  if key in _PARAMETERS or (key in _CONTAINERS and isinstance(value, str)):
+    return True  # The second of two spellings, or a list written as text.
   words = set(key.split("_"))
   if words & _OF_RESULTS or not isinstance(value, Mapping | list):
     return key == "signature" and not given
@@ -243,28 +249,39 @@ def _parameters(
   given: Mapping[str, Json], required: Json, tell: Tell
 ) -> dict[str, Json]:
   """One schema of all that is given; parameters of one name are the same."""
-  names = required if isinstance(required, list) else None
-  found: list[dict[str, Json]] = []
+  if required is not None and not isinstance(required, list):
+    if not isinstance(required, str):
+      tell(f"required is {shown(required)}, not a list of names")
+    required = [required] if isinstance(required, str) else None
+  schema: dict[str, Json] = {}
   for key, value in given.items():
-    value = _loaded(value)
-    if isinstance(value, Mapping) and len(value) == 1:
-      value = value.get("json", value.get("jsonSchema", value))
-    if value in (None, "", [], {}):
-      continue
-    if isinstance(value, Mapping) and _is_schema(value):
-      found.append(dict(value))
-    elif isinstance(value, Mapping | list):
-      default = _PARAMETERS[key] if names is None else False
-      found.append(tables.schema_of(value, key, default, tell))
-    else:
-      detail = f"{key} is {shown(value)}, neither a schema nor a table"
-      refuse(detail, RefusalReason.UNKNOWN_PARAMETERS)
-  schema = found[0] if found else {**_OBJECT, "properties": {}}
-  for more in found[1:]:
-    schema = _union(schema, more)
-  if names is not None and not schema.get("required"):
-    schema["required"] = names
+    default = _PARAMETERS[key] if required is None else False
+    schema = _union(schema, _schema_of(key, value, default, tell))
+  schema = schema or {**_OBJECT, "properties": {}}
+  if required is not None:
+    own = schema.get("required")
+    schema["required"] = [*(own if isinstance(own, list) else ()), *required]
   return schema
+
+
+def _schema_of(
+  key: str, value: Json, required: bool | None, tell: Tell
+) -> dict[str, Json]:
+  """The schema under one key; empty if there is nothing."""
+  value = _loaded(value)
+  if isinstance(value, Mapping) and len(value) == 1:
+    inner = value.get("json", value.get("jsonSchema"))  # Bedrock's
+    value = inner if isinstance(inner, Mapping) and _is_schema(inner) else value
+  if value in (None, "", [], {}):
+    return {}
+  if isinstance(value, Mapping) and _is_schema(value):
+    return dict(value)
+  if isinstance(value, Mapping | list):
+    return tables.schema_of(value, key, required, tell)
+  refuse(
+    f"{key} is {shown(value)}, neither a schema nor a table",
+    RefusalReason.UNKNOWN_PARAMETERS,
+  )
 
 
 _OBJECT = {"type": "object"}
@@ -279,20 +296,14 @@ def _object_type(schema: Mapping[str, Json]) -> dict[str, Json]:
 
 
 def _union(schema: dict[str, Json], more: dict[str, Json]) -> dict[str, Json]:
-  """The parameters of two keys of one tool."""
-  both = (schema, more)
-  found = {**more, **schema}
-  merged: dict[str, Json] = {}
-  for one in reversed(both):
-    properties = one.get("properties")
-    merged |= properties if isinstance(properties, Mapping) else {}
-  found["properties"] = merged
-  lists = [
-    one["required"] for one in both if isinstance(one.get("required"), list)
-  ]
-  if lists:
-    found["required"] = [name for names in lists for name in names]
-  return found
+  """The parameters of two keys of one tool; the first of a name counts."""
+  if not schema or not more:
+    return schema or more
+  properties = {**schemas.properties(more), **schemas.properties(schema)}
+  lists = [one.get("required") for one in (schema, more)]
+  required = [x for names in lists if isinstance(names, list) for x in names]
+  found = {**more, **schema, "properties": properties}
+  return {**found, "required": required} if required else found
 
 
 def _is_schema(value: Mapping[str, Json]) -> bool:

@@ -1,7 +1,7 @@
 """How varied the kept examples of a round are.
 
 A model that learns from itself can narrow: it then makes the same few tools
-and calls for whatever it is asked. Both meters fall when that happens. That
+and calls for whatever it is asked. Both figures fall when that happens. That
 they are measured is chosen; the paper says nothing of it.
 """
 

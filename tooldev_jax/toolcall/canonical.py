@@ -1,15 +1,15 @@
-"""When two calls are the same call.
+"""The canonical form of calls: two calls are equal if their forms are.
 
-One answer, used for majority votes and for exact match:
+Majority votes and exact match both use it.
 
 - Arguments that the tool gives a default are filled in, also inside nested
   objects and lists of objects that were given. So leaving an argument out and
   writing its default are the same.
-- Numbers: 1.0 is 1 where the schema says `number` (or `float`) or names no
-  type. Where it says `integer`, 1.0 stays apart from 1, as it does for the
-  official BFCL checker. True is never 1.
-- The text "3" is never the number 3, whatever the schema says: a model that
-  quotes a number made a mistake, and a vote that forgave it would train on it.
+- Numbers: 1.0 is 1 where the type is `number` (or `float`) or not given. Where
+  it is `integer`, 1.0 differs from 1, as in the official BFCL checker. True is
+  never 1.
+- The string "3" is never the number 3, whatever the schema: a model that quotes
+  a number made a mistake, and a vote that forgave it would train on it.
 - Strings are Unicode NFC without white space at the ends. Case is kept.
 - The order of arguments and of parallel calls is free. A call made twice
   counts twice.
@@ -28,7 +28,7 @@ _MAX_DEFAULTS = 150  # filled into one call
 
 
 def canonical_call(call: Call, tool: Tool | None = None) -> Call:
-  """`call` in the one form that all equal calls share.
+  """The canonical form of `call`.
 
   Args:
     call: of any shape that JSON allows, also one that does not fit `tool`.
@@ -61,11 +61,12 @@ def canonical_key(calls: Sequence[Call], tools: Sequence[Tool] = ()) -> str:
 
 
 class _Walk:
-  """One walk over a value and what describes it.
+  """One walk over a value and its schema.
 
-  It follows the value, so a schema that refers to itself ends with it. Defaults
-  could go on for ever where an object's default is an empty object like itself:
-  no default is filled in below itself, and no more than `_MAX_DEFAULTS`.
+  It follows the value, so a recursive schema ends where the value does. An
+  object whose default is an empty object of its own kind would be filled
+  without end; so no default is filled in below itself, and no more than
+  `_MAX_DEFAULTS` in all.
   """
 
   def __init__(self, root: Schema):

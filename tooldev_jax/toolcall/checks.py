@@ -1,12 +1,12 @@
-"""Is this definition sound, and does this call fit it?
+"""Checks of tool definitions, and of calls against them.
 
-Each check returns findings, all of them, in a stable order; none means sound.
-Nothing is raised for what a document or a model says.
+Each check returns all its findings in a stable order; without findings the
+definition or call is right. Nothing that a document or a model writes raises.
 
 A call may only use parameters that are described: an object that lists its
 properties is closed, unless it says `additionalProperties` itself. JSON Schema
-would let anything pass, and BFCL counts it as wrong. What such an object
-requires may be used too, described or not.
+would let anything pass, and BFCL counts it as wrong. Names that the object
+requires are allowed too, described or not.
 """
 
 import functools
@@ -71,7 +71,7 @@ def check_tools(tools: Sequence[Tool]) -> tuple[Finding, ...]:
 
 
 def check_tool(tool: Tool) -> tuple[Finding, ...]:
-  """What is wrong with a definition; places are in `tool.to_json()`.
+  """Checks a definition; findings point into `tool.to_json()`.
 
   The names of parameters are unique by construction: reading a document with
   two equal keys fails.
@@ -121,7 +121,7 @@ def _check_texts(tool: Tool) -> Iterator[Finding]:
 
 
 def _check_node(where: str, node: Schema, root: Schema) -> Iterator[Finding]:
-  """What is wrong with one subschema, those inside it aside."""
+  """Checks one subschema, but not those inside it."""
   types = node.get("type", [])
   for name in types if isinstance(types, list) else [types]:
     try:
@@ -148,7 +148,7 @@ def _check_node(where: str, node: Schema, root: Schema) -> Iterator[Finding]:
 
 
 def _check_values(schema: Schema, validator: Validator) -> Iterator[Finding]:
-  """The values that a schema itself names must fit it.
+  """Checks defaults and enums against their own schemas.
 
   Args:
     schema: as its source wrote it.
@@ -188,11 +188,11 @@ def _check_enum(where: str, modern: Schema) -> Iterator[Finding]:
 
 
 def check_call(call: Call, tools: Iterable[Tool]) -> tuple[Finding, ...]:
-  """Does the call fit the tool that it names? Places are in `call.to_json()`.
+  """Checks a call against its tool; findings point into `call.to_json()`.
 
   Args:
     call: any call.
-    tools: those at hand; the first of a name counts.
+    tools: the offered tools; of several with one name, the first counts.
   """
   tool = next((tool for tool in tools if tool.name == call.name), None)
   if tool is None:
@@ -230,7 +230,7 @@ def _sound_validator(tool: str) -> Validator | None:
 
 
 def _findings(error: ValidationError) -> Iterator[Finding]:
-  """A finding of ours for an error of the library."""
+  """The findings for one error of the library."""
   path = ("arguments", *error.instance_path)
   keyword = error.kind.name
   details = error.kind.as_dict()
@@ -270,9 +270,9 @@ def _unknown(
   root: Schema,
   path: tuple[str | int, ...],
 ) -> Iterator[Finding]:
-  """Names in objects that are closed and do not have them.
+  """Finds properties that a closed object does not describe.
 
-  The walk follows the value, under all schemas that may describe it.
+  It follows the value, and for each part of it all schemas that may apply.
   """
   parts = schemas.alternatives(described, root)
   if isinstance(value, list):

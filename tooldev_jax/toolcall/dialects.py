@@ -1,11 +1,13 @@
-"""Any schema that tools come with, as JSON Schema 2020-12.
+"""Schemas of older and looser dialects, rewritten as JSON Schema 2020-12.
 
-`modernise` rewrites what older or looser dialects say: Python's type names, an
-enum beside a list but meant for its items, draft 4's `exclusiveMinimum: true`,
-draft 7's list of `items`, OpenAPI 3.0's `nullable`. It drops identifiers and
-dialect names, so that `#/…` always means the schema itself and nothing is ever
-looked up elsewhere; `unevaluated…`, whose cost has no bound; and
-`patternProperties`, whose objects then count as open.
+`modernise` rewrites Python's type names, an enum beside a list but meant for
+its items, draft 4's `exclusiveMinimum: true`, draft 7's list of `items` and
+OpenAPI 3.0's `nullable`. It drops
+
+- identifiers and dialect names, so that `#/…` always means the schema itself
+  and nothing is ever looked up elsewhere;
+- `unevaluated…`, whose cost has no bound;
+- `patternProperties`; objects that had it are open to any property.
 """
 
 import re
@@ -22,7 +24,7 @@ MAX_DEPTH = 32
 MAX_ENUM = 5000
 MAX_PATTERNS = 500  # Compiling one takes up to 5 ms.
 
-INTEGER = "x-tooldev-integer"  # The value is an integer in writing, or none.
+INTEGER = "x-tooldev-integer"  # A number must be written as an integer.
 
 NAMED = ("properties", "$defs", "definitions", "dependentSchemas")
 LISTED = ("allOf", "anyOf", "oneOf", "prefixItems")
@@ -63,7 +65,7 @@ class SchemaTooLarge(ValueError):
 
 
 def modernise(schema: Schema) -> Schema:
-  """`schema` as JSON Schema 2020-12; it may still be an unsound one.
+  """`schema` as JSON Schema 2020-12; whether it is valid is not checked.
 
   Raises:
     SchemaTooLarge: see above.
@@ -74,8 +76,8 @@ def modernise(schema: Schema) -> Schema:
 def checkable(schema: Schema) -> Schema:
   """As `modernise`, and ready for `validation.Validator`.
 
-  Patterns that are not known are dropped, references are written as URIs, and
-  a schema of integers says so in a keyword of ours.
+  Patterns that cannot be checked are dropped, references are written as URIs,
+  and where only integers are allowed the keyword `INTEGER` is added.
 
   Raises:
     SchemaTooLarge: see above.
@@ -121,7 +123,7 @@ class _Modernise:
     self._nodes = 0
 
   def schema(self, schema: Json, depth: int) -> Json:
-    """A schema, or what stands in the place of one, unchanged."""
+    """`schema` rewritten; unchanged if it is no object."""
     self._nodes += 1
     if self._nodes > MAX_NODES:
       raise SchemaTooLarge(f"more than {MAX_NODES} subschemas")
@@ -159,7 +161,7 @@ class _Modernise:
 
 
 class _Checkable(_Modernise):
-  """As `checkable` says; counts patterns too."""
+  """The walk of `checkable`; counts patterns too."""
 
   def __init__(self) -> None:
     super().__init__()
@@ -201,7 +203,7 @@ def _exclude(schema: dict[str, Json], bound: str) -> None:
 
 
 def _set_type(schema: dict[str, Json], nullable: bool) -> None:
-  """Writes JSON Schema's own names; an unknown name promises nothing."""
+  """Writes JSON Schema's own names; an unknown name is dropped."""
   if "type" not in schema:
     return
   named = schema["type"]

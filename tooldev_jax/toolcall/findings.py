@@ -1,4 +1,4 @@
-"""What can be wrong with a tool or a call, as data that can be counted."""
+"""Findings: what is wrong with a tool or a call, and where."""
 
 import dataclasses
 import enum

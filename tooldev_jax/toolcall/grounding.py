@@ -1,20 +1,21 @@
-"""Does the query say what the arguments say?
+"""Whether the values of a call's arguments come from the conversation.
 
-A value is grounded where it is
+A value is grounded if it is
 
-- the parameter's default or a value of its enum: chosen, not invented;
+- the parameter's default or a value of its enum;
 - null, a boolean or an empty text, list or object: nothing to look for;
-- a number that the query names, in digits or words, with a scale or a unit
+- a number that the text has, in digits or words, with a scale or a unit
   ("5k", "a dozen", "2 hours" for 120), whatever its sign;
-- a day or time of day that the query names in any common way. If the query
-  only says "tomorrow" or "next Friday", any day passes: telling needs a
-  calendar;
-- a text most of whose words the query has, up to case, accents, endings,
-  numbers in words, initials ("NYC") and a short table. `MIN_SHARE` of the words
-  are enough, since good arguments add a state to a city.
+- a day or time of day that the text has, in any common form. If the text has
+  only "tomorrow" or "next Friday", any day passes, since finding the right one
+  needs a calendar;
+- a string of which the text has at least `MIN_SHARE` of the words, up to case,
+  accents, endings, numbers in words, initials ("NYC") and a short table of
+  synonyms. Not all words are needed, since good arguments add a state to a
+  city.
 
-All of it is text comparison, language by language only as far as the tables
-go: a finding is a reason to look closer or to drop a sample, not a proof.
+This compares text; the tables are English. A finding is a reason to look closer
+or to drop a sample, not a proof.
 """
 
 import functools
@@ -36,7 +37,7 @@ _STOP_WORDS = frozenset(
     *("of", "on", "or", "the", "to", "with", "your"),
   )
 )
-# Words that arguments shorten or spell out, by the stem of what is said.
+# Words that arguments shorten or spell out, and the stem found in the text.
 _MEANINGS = {
   "aud": "dollar",
   "cad": "dollar",
@@ -56,31 +57,32 @@ _ENDINGS = ("ing", "ed", "es", "s", "ly", "e", "y")
 
 
 def check_grounded(call: Call, tool: Tool, query: str) -> tuple[Finding, ...]:
-  """The arguments that neither the query nor the definition speaks of.
+  """Finds values that are neither in the conversation nor in the definition.
 
   Args:
     call: a call to `tool`.
     tool: gives the defaults and enums.
-    query: all that the user said; for a dialogue, its turns and results.
+    query: the text that values may come from: all user turns, and in a
+      dialogue also the results of tools.
 
   Returns:
-    A finding for each single value, with its place in `call.to_json()`.
+    A finding for each such value; it points into `call.to_json()`.
   """
-  heard = _Heard(query)
+  source = _Source(query)
   root = tool.parameters
   return tuple(
     Finding(Reason.UNGROUNDED, pointer(*path), f"{value!r} is not in the query")
     for path, value, schema in _leaves(
       dict(call.arguments), root, root, ("arguments",)
     )
-    if not heard.says(value, schema)
+    if not source.has(value, schema)
   )
 
 
 def _leaves(
   value: Json, schema: Json, root: Schema, path: tuple[str | int, ...]
 ) -> Iterator[tuple[tuple[str | int, ...], Json, Schema]]:
-  """Yields (path, value, its schema) for what holds no other values."""
+  """Yields (path, value, schema) for all but lists and objects."""
   view = schemas.resolve(schema, root)
   if "default" in view and value == view["default"]:
     return
@@ -100,11 +102,11 @@ def _leaves(
     yield path, value, view
 
 
-class _Heard:
-  """A query, read once in all the ways that values are looked for."""
+class _Source:
+  """The text that values may come from, prepared for all comparisons."""
 
-  def __init__(self, query: str):
-    self._text = _fold(query)
+  def __init__(self, text: str):
+    self._text = _fold(text)
     self._words = _WORD.findall(self._text)
     self._stems = {_stem(word) for word in self._words}
     self._squeezed = "".join(self._words)
@@ -117,7 +119,7 @@ class _Heard:
   def _initials(self) -> str:
     return "".join(word[0] for word in self._words)
 
-  def says(self, value: Json, schema: Schema) -> bool:
+  def has(self, value: Json, schema: Schema) -> bool:
     """Whether `value` is grounded."""
     if value is None or isinstance(value, bool):
       return True
@@ -126,10 +128,10 @@ class _Heard:
     ):
       return True
     if isinstance(value, str):
-      return self._says_text(value)
-    return self._says_number(value)
+      return self._has_text(value)
+    return self._has_number(value)
 
-  def _says_number(self, value: int | float) -> bool:
+  def _has_number(self, value: int | float) -> bool:
     if abs(value) > sys.float_info.max:
       return False
     return any(
@@ -137,7 +139,7 @@ class _Heard:
       for number in self._numbers
     )
 
-  def _says_text(self, value: str) -> bool:
+  def _has_text(self, value: str) -> bool:
     folded = _fold(value)
     words = _WORD.findall(folded)
     squeezed = "".join(words)
@@ -147,18 +149,18 @@ class _Heard:
       return True
     if not words:
       return value.strip() in self._text
-    if self._says_moment(folded):
+    if self._has_moment(folded):
       return True
     content = [word for word in words if word not in _STOP_WORDS] or words
-    found = sum(self._says_word(word) for word in content)
-    return found >= MIN_SHARE * len(content) or self._says_initials(words)
+    found = sum(self._has_word(word) for word in content)
+    return found >= MIN_SHARE * len(content) or self._has_initials(words)
 
-  def _says_word(self, word: str) -> bool:
+  def _has_word(self, word: str) -> bool:
     stems = {_stem(word), _MEANINGS.get(word, word)}
     if word in self._words or stems & self._stems:
       return True
     if word.isdecimal():
-      return len(word) < 16 and self._says_number(int(word))
+      return len(word) < 16 and self._has_number(int(word))
     if len(word) < 4:
       return len(word) > 1 and word in self._initials
     return any(
@@ -167,19 +169,19 @@ class _Heard:
       if abs(len(other) - len(word)) <= 3
     )
 
-  def _says_initials(self, words: Sequence[str]) -> bool:
-    """Whether the query has "nyc" for "New York City"."""
+  def _has_initials(self, words: Sequence[str]) -> bool:
+    """Whether the text has "nyc" for "New York City"."""
     initials = "".join(word[0] for word in words)
     return len(initials) > 1 and initials in self._words
 
-  def _says_moment(self, folded: str) -> bool:
-    """Whether a text that is a day or a time names one of the query's."""
+  def _has_moment(self, folded: str) -> bool:
+    """Whether `folded` is a day or a time that the text has too."""
     days = spoken_dates.days_in(folded)
     if days:
-      return spoken_dates.says_relative_day(self._text) or any(
-        spoken_dates.same_day(day, heard)
+      return spoken_dates.has_relative_day(self._text) or any(
+        spoken_dates.same_day(day, other)
         for day in days
-        for heard in spoken_dates.days_in(self._text)
+        for other in spoken_dates.days_in(self._text)
       )
     if re.fullmatch(r"\d{1,2}:\d{2}(:\d{2})?( ?[ap]\.?m\.?)?", folded):
       return bool(

@@ -1,4 +1,4 @@
-"""Which regular expressions of schemas are checked.
+"""Regular expressions in schemas: which of them are checked.
 
 `jsonschema-rs` reads ECMA-262 patterns, look-around included. Without
 look-around and back references a search takes linear time: `^(a|aa)+$` on

@@ -1,9 +1,9 @@
-"""Reading parameter schemas as the world writes them.
+"""Reading of parameter schemas.
 
 Tool sets use JSON Schema, but with Python's, Java's and JavaScript's type
-names (BFCL and ToolACE say "dict" and "float"), pydantic's nullable `anyOf`,
-and local references. This module gives one reading of those for all that
-compare or check calls. Nothing is ever fetched.
+names (BFCL and ToolACE write "dict" and "float"), pydantic's nullable `anyOf`,
+and local references. All code that compares or checks calls reads schemas
+through this module. Nothing is ever fetched.
 """
 
 import urllib.parse
@@ -15,8 +15,8 @@ JSON_TYPES = frozenset(
   ("string", "number", "integer", "boolean", "array", "object", "null")
 )
 
-# Lower-cased names seen in BFCL v4, ToolACE, xLAM and Seal-Tools. The value
-# None means "anything": the name promises nothing that JSON could check.
+# Lower-cased names seen in BFCL v4, ToolACE, xLAM and Seal-Tools. None means
+# that any value is allowed.
 TYPE_ALIASES: Mapping[str, str | None] = {
   "str": "string",
   "char": "string",
@@ -49,14 +49,14 @@ Schema = Mapping[str, Json]
 
 
 def json_type(name: str) -> str | None:
-  """The JSON Schema type that `name` means.
+  """The JSON Schema type for a type name of any dialect.
 
   Of Python's annotations, as xLAM writes them, the outermost type counts:
-  `List[int], optional` is an array, `Optional[str]` a string, and a `Union`
-  means anything.
+  `List[int], optional` is an array and `Optional[str]` a string. A `Union`
+  allows anything.
 
   Returns:
-    One of `JSON_TYPES`; None for a name that means anything.
+    One of `JSON_TYPES`, or None if the name allows anything.
 
   Raises:
     KeyError: the name is not known.
@@ -69,7 +69,7 @@ def json_type(name: str) -> str | None:
 
 
 def types_of(schema: Schema) -> frozenset[str]:
-  """The JSON types that `schema` names; empty where it promises none."""
+  """The JSON types that `schema` allows; empty if it allows any."""
   named = schema.get("type")
   names = named if isinstance(named, list) else [named]
   found = set()
@@ -96,11 +96,11 @@ def is_of_type(value: Json, types: Collection[str]) -> bool:
 
 
 def resolve(schema: Json, root: Schema) -> Schema:
-  """One flat view of a schema: what it says about properties and items.
+  """One flat view of a schema, with its properties and items.
 
   Local `$ref`s are followed, `allOf` is merged, and an `anyOf` or `oneOf` with
   a single branch besides null stands for that branch (what pydantic writes for
-  Optional). Anything else that cannot be followed says nothing.
+  Optional). Anything that cannot be followed is ignored.
   """
   if not isinstance(schema, Mapping):
     return {}  # `true` and `false` are schemas too.
@@ -118,7 +118,7 @@ def resolve(schema: Json, root: Schema) -> Schema:
 
 
 def _parts(schema: Schema, root: Schema) -> Iterator[Schema]:
-  """The schemas that hold together with `schema`, itself first."""
+  """`schema`, and then the schemas that always apply together with it."""
   pending: list[Json] = [schema]
   for _ in range(_MAX_REFERENCES):
     if not pending:
@@ -144,7 +144,7 @@ def _parts(schema: Schema, root: Schema) -> Iterator[Schema]:
 
 
 def alternatives(described: Iterable[Json], root: Schema) -> list[Schema]:
-  """All schemas that hold, or may hold, where each of `described` holds.
+  """All schemas that apply, or may apply, where each of `described` does.
 
   References, `allOf` and every branch of `anyOf`, `oneOf` and `if` are
   followed, up to a bound; each schema is listed once.
@@ -193,7 +193,7 @@ def quote(pointer: str) -> str:
 
 
 def enum_of(schema: Schema) -> list[Json]:
-  """The values that `schema` lists; none where it lists none."""
+  """The values of the schema's enum; empty without an enum."""
   values = schema.get("enum")
   return values if isinstance(values, list) else []
 

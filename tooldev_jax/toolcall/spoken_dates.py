@@ -51,7 +51,7 @@ Day = tuple[int, int, int]
 
 
 def days_in(text: str) -> frozenset[Day]:
-  """The days that lower-case `text` may name; year 0 where it names none."""
+  """The days that lower-case `text` may name; year 0 without a year."""
   return frozenset(
     day for day in _days(text) if 1 <= day[1] <= 12 and 1 <= day[2] <= 31
   )
@@ -84,8 +84,8 @@ def same_day(one: Day, other: Day) -> bool:
   return one[1:] == other[1:] and len(years) < 2
 
 
-def says_relative_day(text: str) -> bool:
-  """Whether the text names a day by its distance, which needs a calendar."""
+def has_relative_day(text: str) -> bool:
+  """Whether the text names a day relative to today."""
   return _RELATIVE.search(text) is not None
 
 

@@ -1,13 +1,13 @@
-"""JSON Schema 2020-12 by `jsonschema-rs`, for schemas and values of strangers.
+"""Validation by `jsonschema-rs`, with bounds for untrusted schemas and values.
 
-The library fetches nothing here, matches patterns in linear time or with a
-bound on backtracking, counts multiples in decimals, and ends where a reference
-leads to itself. Three things are added:
+The library is set up to fetch nothing. It matches patterns in linear time or
+with a bound on backtracking, counts multiples in decimals, and stops at a
+reference to itself. Three things are added:
 
 - `count_steps` bounds the work before any is done. Definitions that double at
   each level would otherwise take exponential time: 2^23 evaluations are 0.4 s,
   and listing the errors of 2^15 took 22 s.
-- `integer` means an integer in writing: 3.0 is none, as for BFCL's checker.
+- 3.0 is not an `integer`, as in BFCL's checker.
 - Times without a zone, and a space between date and time, are accepted.
 """
 
@@ -39,7 +39,7 @@ _SAME_VALUE_LISTED = ("allOf", "anyOf", "oneOf")
 
 
 class GivenUp(Exception):
-  """A check that would go over a bound."""
+  """A check that was not made because it would go over a bound."""
 
 
 class Steps:
@@ -50,17 +50,17 @@ class Steps:
 
 
 class Validator:
-  """A modern and sound schema, compiled.
+  """A compiled schema.
 
   Attributes:
-    schema: as given.
+    schema: as given, of `dialects.checkable`, and valid itself.
   """
 
   def __init__(self, schema: Schema):
     """Compiles `schema`.
 
     Raises:
-      ValueError: the library does not take it; the message says why.
+      ValueError: the library refuses it; the message says why.
     """
     self.schema = schema
     self._whole = jsonschema_rs.Draft202012Validator(
@@ -98,7 +98,7 @@ class Validator:
 
 
 def schema_errors(schema: Json) -> tuple[ValidationError, ...]:
-  """What the meta-schema finds wrong with a modern `schema`, once a place."""
+  """The meta-schema's errors about `schema`, at most one for each path."""
   schema = _storable(schema)
   if _META.is_valid(schema):
     return ()
@@ -108,7 +108,7 @@ def schema_errors(schema: Json) -> tuple[ValidationError, ...]:
 
 
 def count_steps(schema: Json, value: Json, root: Schema, steps: Steps) -> None:
-  """Takes from `steps` what checking `value` against `schema` costs.
+  """Subtracts from `steps` the cost of checking `value` against `schema`.
 
   Raises:
     GivenUp: there are not as many left.
@@ -144,7 +144,7 @@ class _Count:
     return total
 
   def _inner(self, schema: Schema, value: Json) -> Iterator[tuple[Json, Json]]:
-    """What is evaluated where `schema` is, and on what."""
+    """The subschemas that are evaluated, each with its value."""
     if isinstance(schema.get("$ref"), str):
       yield schemas.lookup(schema["$ref"], self._root), value
     for key in _SAME_VALUE_LISTED:
@@ -179,7 +179,7 @@ class _Count:
 
 
 def _storable(value: Json) -> Json:
-  """`value`, in which UTF-8 can hold all text; half characters become "?"."""
+  """`value` with "?" for lone surrogates, which UTF-8 cannot encode."""
   text = json.dumps(value, ensure_ascii=False)
   try:
     text.encode()
@@ -189,7 +189,7 @@ def _storable(value: Json) -> Json:
 
 
 class _WrittenAsInteger:
-  """A keyword of ours, beside `type`; see the module."""
+  """The keyword `INTEGER`, which stands beside `type`."""
 
   def __init__(self, parent: Any, value: Any, path: Any):
     pass

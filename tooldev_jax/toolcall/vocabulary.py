@@ -1,4 +1,4 @@
-"""The words of the program: tool, call, message, example.
+"""The central records: tool, call, message, example.
 
 Each is a frozen dataclass with lossless JSON, `from_json(x.to_json()) == x`.
 Mappings inside are shared, not copied: treat them as read-only.

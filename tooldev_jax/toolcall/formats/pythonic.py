@@ -164,7 +164,7 @@ def _read_name(reader: Reader) -> str:
 
 
 def _read_argument_name(reader: Reader) -> tuple[str, int]:
-  """Reads up to the equal sign, and says where the name began."""
+  """Reads past the equal sign; returns the name and its position."""
   start = reader.peek()
   where = reader.position
   if start in QUOTES:

@@ -293,7 +293,7 @@ class Reader:
     return found
 
   def key(self) -> tuple[str, int]:
-    """Reads a key, quoted or an identifier, and says where it began."""
+    """Reads a key, quoted or an identifier; returns it and its position."""
     start = self.peek()
     where = self.position
     if start in QUOTES:

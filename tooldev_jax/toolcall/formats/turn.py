@@ -1,4 +1,4 @@
-"""A turn, the bounds on it, and what can be wrong with its text."""
+"""An assistant turn, its bounds, and the errors of reading and writing it."""
 
 import dataclasses
 import enum
@@ -14,7 +14,7 @@ MAX_DIGITS = 1000  # characters of a number
 
 @dataclasses.dataclass(frozen=True)
 class Turn:
-  """What one assistant turn says.
+  """One assistant turn.
 
   Attributes:
     text: all that is outside calls, pieces joined by a newline, without white

@@ -1,3 +1,5 @@
+import time
+
 import pytest
 
 from tests.toolcall.refusals import refused
@@ -666,3 +668,23 @@ def test_required_may_name_what_is_described_elsewhere(write):
   assert tool.parameters["properties"]["card"] == inner
   assert tool.parameters["properties"]["x"] == branch
   assert tool.parameters["required"] == ["y"]
+
+
+def test_long_names_take_no_long_time(write):
+  many = 200_000
+  paths = {
+    "/{" + "a" * many: {"get": {}},
+    "/" + "{" * many: {"get": {}},
+    "/" + "~" * many: {"get": {}},
+  }
+  start = time.process_time()
+  tools = import_tools(write("a.json", _paths(paths))).tools
+  assert len({tool.name for tool in tools}) == 3
+  lines = {
+    "a": "str" + " " * many + "x",
+    "b": "[" + " " * many + "required",
+    "c": {"type": "str" + " " * many + ", optional"},
+  }
+  tool = {"name": "f", "description": "F.", "parameters": lines}
+  assert len(import_tools(write("b.json", [tool])).tools) == 1
+  assert time.process_time() - start < 10

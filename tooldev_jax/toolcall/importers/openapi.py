@@ -69,7 +69,7 @@ _FLATTENED = frozenset(
 
 
 # How RFC 6570 and others mark a variable: `{+path}`, `{id*}`, `{name=a/*}`.
-_VARIABLE = re.compile(r"\{[+#./;]?([^{}*:=?&]+)[^{}]*\}")
+_VARIABLE = re.compile(r"\s*[+#./;]?\s*([^*:=?&\s]+)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -197,6 +197,7 @@ class _Operation:
     self._tell = tell
     self._inliner = SchemaInliner(self._document, tell)
     self._operation = self._inliner.follow(self._operation)
+    self._text(self._operation, "operationId")  # Told if it is no text.
     properties: dict[str, Json] = {}
     required: list[str] = []
     schema: dict[str, Json] = {"type": "object", "properties": properties}
@@ -274,10 +275,12 @@ class _Operation:
         found.extend(fields)
       elif place != "header" or name.lower() not in _IGNORED_HEADERS:
         found.append(self._parameter(name, place, parameter))
-    for name in map(str.strip, _VARIABLE.findall(self.path)):
-      if name and (name, "path") not in listed:
-        listed[name, "path"] = {}
-        found.append(_Parameter(name, "path", {"type": "string"}, True))
+    for inside in re.findall(r"\{([^{}]*)\}", self.path):
+      variable = _VARIABLE.match(inside)
+      if variable and (variable[1], "path") not in listed:
+        listed[variable[1], "path"] = {}
+        one = _Parameter(variable[1], "path", {"type": "string"}, True)
+        found.append(one)
     if "requestBody" in self._operation:
       request = self._inliner.follow(self._operation["requestBody"])
       if request.get("content"):

@@ -46,7 +46,11 @@ class SchemaInliner(SchemaReader):
         return {
           key: value for key, value in holder.items() if value is not None
         }
-      beside = {key: value for key, value in holder.items() if key != "$ref"}
+      beside = {
+        key: value
+        for key, value in holder.items()
+        if key != "$ref" and value is not None
+      }
       target = self._target(holder["$ref"])
       if not isinstance(target, Mapping):
         refuse(f"{holder['$ref']!r} is {shown(target)}, not an object")

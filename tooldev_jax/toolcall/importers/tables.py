@@ -44,9 +44,7 @@ _FLAG = re.compile(
   r"[\[(]\s*(required|optional)\s*[\])]|\A\s*(required|optional)\b[.:,;]",
   re.IGNORECASE,
 )
-_TYPED = re.compile(
-  r"\s*([^:.;-]+?)\s*(?:[:.;-]\s+(.*)|[:.;]?\s*)\Z", re.DOTALL
-)
+_AFTER_TYPE = re.compile(r"[:.;]\s+|\s-\s|[:.;]\Z")
 
 
 def plain_key(key: str) -> str:
@@ -191,10 +189,11 @@ def _of_line(text: str) -> dict[str, Json]:
     said = (flag.group(1) or flag.group(2)).lower()
     facts["required"] = said == "required"
     text = text[: flag.start()] + text[flag.end() :]
-  typed = _TYPED.match(text)
-  if typed and type_schema(typed.group(1)) is not None:
-    return {**facts, "type": typed.group(1), "description": typed.group(2)}
-  return {**facts, "description": text.strip()}
+  text = text.strip()
+  named, *rest = _AFTER_TYPE.split(text, maxsplit=1)
+  if type_schema(named) is None:
+    return {**facts, "description": text}
+  return {**facts, "type": named, "description": "".join(rest) or None}
 
 
 def _typed(default: Json, kind: Json) -> Json:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from tooldev_jax.toolcall import schemas
 from tooldev_jax.toolcall.jsontext import Json
 
-_MAX_DEPTH = 8
+_MAX_DEPTH = 8  # of brackets
+_MAX_LENGTH = 200  # What is longer is no name.
 
 _GENERIC = re.compile(r"(\w+)\s*\[(.*)\]", re.DOTALL)
 _QUOTED = re.compile(r"""\s*("[^"]*"|'[^']*')\s*""")
@@ -40,6 +41,8 @@ _WORDS: Mapping[str, dict[str, Json]] = {
 
 def is_optional(name: str) -> bool:
   """Whether a type says that it may be left out: `str, optional`."""
+  if len(name) > _MAX_LENGTH:
+    return False
   return _bare(name) != name.strip() or name.lower().startswith("optional[")
 
 
@@ -50,9 +53,9 @@ def type_schema(name: str, depth: int = 0) -> dict[str, Json] | None:
     A schema, which is empty for a type that promises nothing; None for a name
     that is not known.
   """
-  name = _bare(name)
-  if depth > _MAX_DEPTH:
+  if depth > _MAX_DEPTH or len(name) > _MAX_LENGTH:
     return None
+  name = _bare(name)
   generic = _GENERIC.fullmatch(name)
   if generic is None:
     name = re.sub(r"[\s_-]|\(.*", "", name.lower())  # `DATE (YYYY-MM-DD)`

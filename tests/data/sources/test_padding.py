@@ -142,6 +142,7 @@ _PADDED = {"city": "Oslo", "amount": None}
           {"role": "user", "content": "Rain?", "tool_calls": None,
            "name": None, "weight": None},
           {"role": "assistant", "content": None, "tool_call_id": None,
+           "function_call": {"name": None, "arguments": None},
            "tool_calls": [{"id": None, "type": "function",
                            "function": {"name": "weather",
                                         "arguments": _PADDED}}]},
@@ -163,7 +164,8 @@ _PADDED = {"city": "Oslo", "amount": None}
         "tools": [
           {"name": "weather", "description": "W", "parameters":
            {"city": {"type": "str", "default": None, "enum": None},
-            "amount": None}},
+            "amount": {"type": None, "default": None}}},
+          {"name": None, "parameters": None},
           {"name": "pay", "parameters": {"city": None,
                                          "amount": {"type": "float"}}},
         ],

@@ -152,7 +152,8 @@ def tools_of(value: Json) -> tuple[vocabulary.Tool, ...]:
   """
   if not isinstance(value, list):
     raise rows.RowError("tools are no list", type(value).__name__)
-  return tuple(toolprompt.read_tool(item) for item in value if item is not None)
+  given = [item for item in value if not padding.is_padding(item)]
+  return tuple(map(toolprompt.read_tool, given))
 
 
 def is_trained(message: rows.Row) -> bool:

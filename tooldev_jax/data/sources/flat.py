@@ -19,9 +19,12 @@ def schema_of(table: jsontext.Json) -> dict[str, jsontext.Json]:
     table = {}
   if not isinstance(table, Mapping):
     raise rows.RowError("parameters are no object", type(table).__name__)
+  table = {
+    name: padding.without_nulls(facts) if isinstance(facts, Mapping) else facts
+    for name, facts in table.items()
+    if not padding.is_padding(facts)
+  }
   try:
-    return tables.schema_of(
-      padding.without_nulls(table), "parameters", None, lambda detail: None
-    )
+    return tables.schema_of(table, "parameters", None, lambda detail: None)
   except base.Refused as error:
     raise rows.RowError("a parameter is no object", error.detail) from None

@@ -7,7 +7,7 @@ are read too, and so are the flags of messages that are not trained.
 
 from collections.abc import Mapping, Sequence
 
-from tooldev_jax.data.sources import dialogues, rows
+from tooldev_jax.data.sources import dialogues, padding, rows
 from tooldev_jax.toolcall import jsontext, vocabulary
 
 _ROLES = {
@@ -43,7 +43,9 @@ def _message(turn: rows.Row, names: dict[str, str]) -> vocabulary.Message:
     if item.get("id") is not None:
       names[str(item["id"])] = call.name
     calls.append(call)
-  if turn.get("function_call"):
+  if turn.get("function_call") and not padding.is_padding(
+    turn["function_call"]
+  ):
     calls.append(_call(rows.record(turn["function_call"])))
   name = turn.get("name") or names.get(str(turn.get("tool_call_id")), "")
   answers = role == "assistant"

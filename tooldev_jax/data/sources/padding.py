@@ -59,7 +59,7 @@ def _definition(value: Json) -> Json:
 def clean_schema(schema: Json) -> Json:
   """`schema` without null schemas and null keywords, at every depth."""
   if isinstance(schema, list):
-    return [clean_schema(part) for part in schema if not _is_padding(part)]
+    return [clean_schema(part) for part in schema if not is_padding(part)]
   if not isinstance(schema, Mapping):
     return schema
   found: dict[str, Json] = {}
@@ -73,21 +73,21 @@ def clean_schema(schema: Json) -> Json:
       found[key] = {
         name: clean_schema(part)
         for name, part in value.items()
-        if not _is_padding(part)
+        if not is_padding(part)
       }
     elif key in _SCHEMAS:
-      if not _is_padding(value):
+      if not is_padding(value):
         found[key] = clean_schema(value)
     else:
       found[key] = value
   return found
 
 
-def _is_padding(schema: Json) -> bool:
+def is_padding(value: Json) -> bool:
   """Null, or an object that is not empty and holds nothing but padding."""
-  if isinstance(schema, Mapping):
-    return bool(schema) and all(map(_is_padding, schema.values()))
-  return schema is None
+  if isinstance(value, Mapping):
+    return bool(value) and all(map(is_padding, value.values()))
+  return value is None
 
 
 def allows_null(schema: Json, root: schemas.Schema) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from etils import epath
 
 from tooldev_jax import errors
+from tooldev_jax.data.sources import padding
 from tooldev_jax.toolcall import jsontext, textfile, vocabulary
 from tooldev_jax.toolcall.jsontext import Json
 
@@ -237,12 +238,13 @@ def record(value: Json) -> Row:
 
 
 def records(row: Row, key: str) -> list[Row]:
-  """The list of objects at `key`; empty where it is missing or null.
+  """The list of objects at `key`, without padding; empty where it is missing.
 
   Raises:
     RowError: it is something else.
   """
-  return [record(item) for item in list_field(row, key)]
+  items = list_field(row, key)
+  return [record(item) for item in items if not padding.is_padding(item)]
 
 
 def list_field(row: Row, key: str) -> list[Json]:

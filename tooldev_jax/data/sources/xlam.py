@@ -7,7 +7,7 @@ it have tools with a JSON Schema, which are read too.
 
 from collections.abc import Mapping, Sequence
 
-from tooldev_jax.data.sources import dialogues, flat, rows, toolprompt
+from tooldev_jax.data.sources import dialogues, flat, padding, rows, toolprompt
 from tooldev_jax.toolcall import vocabulary
 
 
@@ -17,12 +17,13 @@ def _read_row(row: rows.Row) -> Sequence[vocabulary.Example]:
   listed = rows.json_field(row, "tools")
   if not isinstance(answers, list) or not isinstance(listed, list):
     raise rows.RowError("answers or tools are no list")
-  calls = tuple(vocabulary.Call.from_json(answer) for answer in answers)
+  given = [answer for answer in answers if not padding.is_padding(answer)]
+  calls = tuple(map(vocabulary.Call.from_json, given))
   messages = (
     vocabulary.Message("user", query),
     vocabulary.Message("assistant", "", calls),
   )
-  tools = [_tool(rows.record(tool)) for tool in listed]
+  tools = [_tool(rows.record(x)) for x in listed if not padding.is_padding(x)]
   name = "" if row.get("id") is None else f"xlam-{row['id']}"
   return [dialogues.finish(name, messages, tools, refuses=True)]
 

@@ -10,6 +10,8 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 import rich.console
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.evaluate.fake_run import fake_judgements, fake_summary
 from tooldev_jax import records
@@ -34,7 +36,8 @@ from tooldev_jax.evaluate.summary import (
 
 HOSTILE = (
   '</pre></td><script>alert(1)</script><img src=x onerror="alert(2)">'
-  "\x1b[31m\x00\u202e[link](javascript:alert(3)) | cell\n```\n# heading\n````"
+  "\x1b[31m\x00\u202e\uffff"
+  "[link](javascript:alert(3)) | cell\n```\n# heading\n````"
   "$body ${title} [bold red]rich[/bold red] {0} %s \ud800"
 )
 
@@ -71,43 +74,32 @@ def parse(page):
   return parser
 
 
-def hostile_summary():
+def hostile_summary(text=HOSTILE):
   """A run in which every foreign text tries to break out."""
   calls = metrics.score(fake_judgements(0.5, 0))
   return RunSummary(
-    title=HOSTILE,
-    facts={HOSTILE: HOSTILE},
+    title=text,
+    facts={text: text},
     stages=(
-      StageSummary(HOSTILE, note=HOSTILE, calls=calls),
+      StageSummary(text, note=text, calls=calls),
       StageSummary(
         "last", calls=calls, losses=(1.0,), loss_steps=(1,), tokens=1
       ),
     ),
     rounds=(
       RoundSummary(
-        HOSTILE,
-        statuses={"kept": 1, HOSTILE: 2},
-        sample_reasons={HOSTILE: 1},
+        text,
+        statuses={"kept": 1, text: 2},
+        sample_reasons={text: 1},
         vote_shares=(0.5,),
-        diversity={HOSTILE: 1.5},
-        verdict=HOSTILE,
+        diversity={text: 1.5},
+        verdict=text,
       ),
     ),
-    samples=(
-      ShownSample(
-        HOSTILE,
-        HOSTILE,
-        HOSTILE,
-        HOSTILE,
-        HOSTILE,
-        (HOSTILE,),
-        HOSTILE,
-        HOSTILE,
-      ),
-    ),
-    notices=(Notice(HOSTILE, 1, 2, HOSTILE),),
-    config=HOSTILE,
-    next_step=HOSTILE,
+    samples=(ShownSample(text, text, text, text, text, (text,), text, text),),
+    notices=(Notice(text, 1, 2, text),),
+    config=text,
+    next_step=text,
   )
 
 
@@ -194,6 +186,16 @@ def test_hostile_text_neither_styles_nor_steers_the_terminal():
   assert "\x1b[31m" not in shown
   assert "\x00" not in shown and "\u202e" not in shown
   assert "⟨001B⟩" in re.sub(r"\s|│", "", re.sub("\x1b\\[[0-9;]*m", "", shown))
+
+
+@settings(max_examples=8, deadline=None)
+@given(text=st.text(min_size=1, max_size=40))
+def test_any_text_can_stand_anywhere_in_a_report(text):
+  run = hostile_summary(text)
+  page = parse(report.render_html(run))
+  assert ("details", {}) in page.elements
+  assert report.render_markdown(run).startswith("# ")
+  assert terminal.summary_text(run, 200)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ for screen readers, and its numbers stand in a table of the report.
 import io
 import math
 import re
+import warnings
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -242,7 +243,9 @@ def _svg(figure: Figure, title: str, legend: Iterable[str] = ()) -> Markup:
   """The figure as a part of the page, with a legend under it."""
   file = io.StringIO()
   nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-  with mpl.rc_context({"svg.hashsalt": title}):  # Ids differ from plot to plot.
+  # Ids differ from plot to plot. Letters are drawn in the reader's own font.
+  with mpl.rc_context({"svg.hashsalt": title}), warnings.catch_warnings():
+    warnings.filterwarnings("ignore", "Glyph .* missing")
     figure.savefig(file, format="svg", transparent=True, metadata=nothing)
   root = ElementTree.fromstring(file.getvalue())
   for size in ("width", "height"):

@@ -82,6 +82,8 @@ def visible(text: str) -> str:
 def _is_plain(character: str) -> bool:
   if character in "\n\t":
     return True
+  if ord(character) & 0xFFFE == 0xFFFE:
+    return False  # No character at all; XML refuses it.
   # Cc control, Cf format (bidirectional overrides, zero width), Cs surrogate,
   # Zl and Zp line and paragraph separators.
   return unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Zl", "Zp")

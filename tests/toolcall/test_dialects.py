@@ -290,7 +290,7 @@ def test_properties_that_a_columnar_file_padded_are_left_out(write):
 def test_parameters_under_two_keys_are_all_kept(write):
   more = {"type": "object", "properties": {"unit": {"enum": ["C", "F"]}}}
   parameters, _ = _only(write, parameters=SCHEMA, args_schema=more)
-  assert sorted(parameters["properties"]) == ["city", "days", "unit"]
+  assert list(parameters["properties"]) == ["city", "days", "unit"]
   assert parameters["required"] == ["city"]
 
 
@@ -321,3 +321,11 @@ def test_names_that_are_required_beside_the_parameters(write):
     assert parameters["required"] == ["city", "days"]
   _, told = _only(write, parameters=SCHEMA, required={"a": 1})
   assert told == ["'f': required is {'a': 1}, not a list of names"]
+
+
+def test_a_list_of_required_names_beside_a_table(write):
+  table = {"a": {"type": "str"}, "b": {"type": "str"}, "padding": None}
+  for key in ("required", "required_parameters"):
+    parameters, _ = _only(write, parameters=table, **{key: ["a"]})
+    assert sorted(parameters["properties"]) == ["a", "b"]
+    assert parameters["required"] == ["a"]

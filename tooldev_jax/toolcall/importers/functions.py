@@ -253,9 +253,11 @@ def _parameters(
     if not isinstance(required, str):
       tell(f"required is {shown(required)}, not a list of names")
     required = [required] if isinstance(required, str) else None
+  # Who is required may be said beside the parameters.
+  said = required is not None or any(_PARAMETERS[key] for key in given)
   schema: dict[str, Json] = {}
   for key, value in given.items():
-    default = _PARAMETERS[key] if required is None else False
+    default = False if said and _PARAMETERS[key] is None else _PARAMETERS[key]
     schema = _union(schema, _schema_of(key, value, default, tell))
   schema = schema or {**_OBJECT, "properties": {}}
   if required is not None:
@@ -299,7 +301,8 @@ def _union(schema: dict[str, Json], more: dict[str, Json]) -> dict[str, Json]:
   """The parameters of two keys of one tool; the first of a name counts."""
   if not schema or not more:
     return schema or more
-  properties = {**schemas.properties(more), **schemas.properties(schema)}
+  own, other = schemas.properties(schema), schemas.properties(more)
+  properties = {**own, **other, **own}
   lists = [one.get("required") for one in (schema, more)]
   required = [x for names in lists if isinstance(names, list) for x in names]
   found = {**more, **schema, "properties": properties}

@@ -93,9 +93,9 @@ def _is_needed(schema: Mapping[str, Json], required: bool | None) -> bool:
 
 
 def _rows(table: Json, where: str) -> Iterator[tuple[str, Json]]:
-  """(name, facts) of each parameter."""
+  """(name, facts) of each parameter; a null is none, but padding."""
   if isinstance(table, Mapping):
-    yield from table.items()
+    yield from ((n, facts) for n, facts in table.items() if facts is not None)
     return
   for index, row in enumerate(table):
     if isinstance(row, str):
@@ -121,8 +121,6 @@ def _parameter(
   """A parameter's schema, and whether it says that it is required."""
   if isinstance(facts, str):
     facts = _of_line(facts)
-  if facts is None:
-    facts = {}
   if not isinstance(facts, Mapping):
     refuse(
       f"{where} is {shown(facts)}, which describes no parameter",

@@ -202,11 +202,12 @@ def export(context: Context) -> None:
     if adapter is BASE:
       context.say("export: no adapter was trained; nothing to export.")
       return
-    base = context.model.base
+    base, tokenizer = context.model.base, context.model.tokenizer
+    stops = tokenizer.stop_token_ids
     peft.save_adapter(
       adapter.tree,
       context.config.lora,
-      base.config,
+      base.config.with_stop_tokens(stops, tokenizer.pad_id),
       context.workdir / ADAPTER_FOLDER,
       context.config.base.path,
       base.fingerprint,

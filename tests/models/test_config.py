@@ -1,12 +1,16 @@
 """config.json: what is read, what is written back, what is refused."""
 
+import dataclasses
 import json
+import logging
 
 import pytest
+from transformers import CONFIG_MAPPING
 
 from tests.models.tiny import ARCHITECTURES, config, fields
 from tooldev_jax.errors import UserError
 from tooldev_jax.models.config import DecoderConfig
+from tooldev_jax.models.families import FAMILIES
 
 LLAMA3 = {
   "rope_type": "llama3",
@@ -119,7 +123,25 @@ def test_windows_follow_the_family():
       {"architectures": ["LlamaForSequenceClassification"]},
       "LlamaForSequenceClassification .* is not supported",
     ),
-    ({"quantization_config": {"bits": 4}}, "field 'quantization_config'"),
+    (
+      {"quantization_config": {"bits": 4}},
+      "quantization_config={'bits': 4}: weights that are quantised",
+    ),
+    ({"text_config": {"hidden_size": 8}}, "a model of several parts"),
+    ({"sliding_window": 16}, "sliding_window=16: transformers would limit"),
+    ({"per_layer_config": [{}]}, "layers of different shapes"),
+    ({"is_encoder_decoder": True}, "is_encoder_decoder=True .* False"),
+    ({"num_hidden_layers": 10**6}, "num_hidden_layers=1000000; at most 1000"),
+    ({"hidden_size": 10**40}, "hidden_size=1000.*; a positive whole number"),
+    ({"rms_norm_eps": float("inf")}, "rms_norm_eps=inf; a positive number"),
+    ({"head_dim": None, "hidden_size": 17}, "17 is not a multiple of .*=2"),
+    ({"rope_scaling": {"rope_type": ["linear"]}}, "rope_type .* not supported"),
+    (
+      {"model_type": "granite", "residual_multiplier": 0.5},
+      "model_type 'granite'. is not supported",
+    ),
+    ({"model_type": ["llama"]}, "is not supported; supported: Gemma2"),
+    ({"architectures": 3}, "3 .model_type 'llama'. is not supported"),
     ({"hidden_act": "relu"}, "hidden_act='relu' .* silu"),
     ({"pretraining_tp": 2}, "pretraining_tp=2 is not supported .* 1"),
     ({"attention_dropout": 0.1}, "attention_dropout=0.1 is not supported"),
@@ -172,10 +194,88 @@ def test_refuses_by_name(changes, message):
   assert str(caught.value).startswith("there/config.json")
 
 
-def test_a_field_that_is_off_is_no_obstacle():
-  """Newer files carry switches of other features, turned off."""
-  off = config(some_new_feature=False, another=None, pruned_heads={})
-  assert off == config()
+UNKNOWN = {
+  # As converters and newer libraries leave them.
+  "_model_name_or_path": "SmolLM2",
+  "unk_token_id": 0,
+  "residual_multiplier": 0.22,
+  "temperature": 0.6,
+  "unsloth_version": "2025.1",
+  "mlp_layer_kinds": {"a": 1},
+  "some_new_feature": False,
+  "another": None,
+  "pruned_heads": {},
+}
+
+
+def test_what_transformers_does_not_know_is_passed_on_and_told_once(caplog):
+  told = fields() | UNKNOWN | {"pad_token_id": 3, "torch_dtype": "float32"}
+  with caplog.at_level(logging.WARNING):
+    made = DecoderConfig.from_hf(told, "there/config.json")
+    assert DecoderConfig.from_hf(told, "there/config.json") == made
+  (message,) = caplog.messages
+  assert message.startswith("there/config.json: transformers' LlamaConfig")
+  assert all(name in message for name in UNKNOWN)
+  assert "pad_token_id" not in message
+  assert dataclasses.replace(made, extra="{}") == config()
+  assert UNKNOWN.items() <= made.to_hf().items()
+
+
+def test_code_that_a_config_brings_is_neither_run_nor_passed_on(caplog):
+  code = {"auto_map": {"AutoModelForCausalLM": "evil.Model"}}
+  with caplog.at_level(logging.WARNING):
+    made = DecoderConfig.from_hf(fields() | code, "code/config.json")
+  assert "auto_map" in caplog.text
+  assert "never run" in caplog.text
+  assert made.to_hf() == config().to_hf()
+
+
+def test_known_fields_may_have_the_default_of_their_class():
+  same = {"pretraining_tp": 1, "attention_dropout": 0, "mlp_bias": None}
+  assert config(**same) == config()
+  off = {"attn_logit_softcapping": None, "use_bidirectional_attention": None}
+  assert config("gemma3_text", **off) == config("gemma3_text")
+
+
+def test_all_that_is_wrong_is_told_in_one_message():
+  wrong = {
+    "hidden_act": "relu",
+    "pretraining_tp": 2,
+    "vocab_size": "many",
+    "num_key_value_heads": 3,
+    "rope_scaling": {"rope_type": "yarn"},
+    "quantization_config": {"bits": 4},
+  }
+  with pytest.raises(UserError) as caught:
+    config(**wrong)
+  message = str(caught.value)
+  assert message.startswith("config.json: 6 things are not supported:")
+  assert [x for x in wrong if x not in message] == ["rope_scaling"]
+  assert "'yarn'" in message
+
+
+def test_every_field_that_a_family_names_is_one_of_its_class():
+  """Else a field would be read that transformers leaves alone."""
+  for family in FAMILIES.values():
+    known = {
+      x.name for x in dataclasses.fields(CONFIG_MAPPING[family.model_type])
+    }
+    named = {
+      *(family.qkv_bias, family.out_bias, family.mlp_bias, family.activation),
+      *(family.query_scalar, *family.soft_caps),
+    }
+    assert {x for x in named if isinstance(x, str)} <= known
+
+
+def test_stop_tokens_are_written_as_readers_know_them():
+  made = config(eos_token_id=7).with_stop_tokens([9, 5, 9], 3)
+  assert made.to_hf()["eos_token_id"] == [5, 9]
+  assert made.to_hf()["pad_token_id"] == 3
+  assert made.stop_token_ids == (5, 9)
+  one = config().with_stop_tokens([4], None)
+  assert (one.to_hf()["eos_token_id"], one.to_hf()["pad_token_id"]) == (4, 4)
+  assert config().stop_token_ids == ()
+  assert config(eos_token_id=[1, None, "x"]).stop_token_ids == (1,)
 
 
 def test_null_heads_of_keys_are_those_of_queries():

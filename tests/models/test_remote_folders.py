@@ -16,6 +16,7 @@ import tooldev_jax
 from tests.models.tiny import config
 from tooldev_jax.config import LoraConfig
 from tooldev_jax.data.tokenizer import ChatTokenizer, TokenizerError
+from tooldev_jax.data.tokenizer_files import copy_tokenizer_files
 from tooldev_jax.errors import UserError
 from tooldev_jax.models.checkpoint import load_model, save_model
 from tooldev_jax.models.export import export_merged
@@ -61,14 +62,14 @@ def test_models_and_adapters_come_and_go(store):
     base = load_model("gs://bucket/base")
     assert base.fingerprint == made
     jax.tree.map(np.testing.assert_array_equal, base.params, params)
-  epath.Path("gs://bucket/base/generation_config.json").write_text("{}")
   save_adapter(adapter, lora, CONFIG, "gs://bucket/adapter", "base", made)
   again, factors = load_adapter("gs://bucket/adapter", CONFIG, made)
   assert again == lora
   jax.tree.map(np.testing.assert_array_equal, factors, adapter)
-  report = export_merged(base, adapter, lora, "gs://bucket/merged", 4000)
+  report = export_merged(
+    base, adapter, lora, "gs://bucket/merged", [[1, 2]], max_shard_bytes=4000
+  )
   assert load_model("gs://bucket/merged").fingerprint == report.fingerprint
-  assert report.copied == ("generation_config.json",)
   assert (store / "bucket" / "merged" / "config.json").exists()
 
 
@@ -76,9 +77,8 @@ def test_the_tokenizer_and_stop_tokens_that_lie_beside(store):
   local = ChatTokenizer.load(TINY_BASE)
   folder = epath.Path("gs://bucket/base")
   folder.mkdir(parents=True)
-  for path in TINY_BASE.iterdir():
-    if path.suffix != ".safetensors":
-      (folder / path.name).write_bytes(path.read_bytes())
+  copied = copy_tokenizer_files(TINY_BASE, folder)
+  assert "tokenizer.json" in copied
   remote = ChatTokenizer.load("gs://bucket/base")
   assert remote.fingerprint == local.fingerprint
   generation = folder / "generation_config.json"

@@ -1,6 +1,8 @@
 """Adapters against real `peft` on real `transformers` models, both ways."""
 
+import dataclasses
 import json
+import pathlib
 
 import jax
 import jax.numpy as jnp
@@ -10,10 +12,14 @@ import pytest
 import torch
 import transformers
 
+import tooldev_jax
 from tooldev_jax.config import LINEAR_MODULES, LoraConfig
+from tooldev_jax.data.tokenizer import ChatTokenizer
+from tooldev_jax.data.tokenizer_files import copy_tokenizer_files
 from tooldev_jax.errors import UserError
 from tooldev_jax.models.attention import packed_attention
-from tooldev_jax.models.checkpoint import load_model
+from tooldev_jax.models.checkpoint import load_model, save_model
+from tooldev_jax.models.config import token_ids
 from tooldev_jax.models.export import export_merged
 from tooldev_jax.models.parameters import init_adapter
 from tooldev_jax.models.peft import load_adapter, save_adapter
@@ -21,6 +27,7 @@ from tooldev_jax.models.transformer import Decoder
 
 pytestmark = pytest.mark.parity
 
+TINY_BASE = pathlib.Path(tooldev_jax.__file__).parent / "assets" / "tiny_base"
 TOLERANCE = 1e-4
 SHAPE = {
   "vocab_size": 101,
@@ -127,7 +134,9 @@ def test_transformers_loads_a_merged_export(base, tmp_path):
   folder, loaded = base
   lora = LoraConfig(rank=4, alpha=8)
   adapter = random_adapter(loaded.config, lora)
-  report = export_merged(loaded, adapter, lora, tmp_path, max_shard_bytes=50000)
+  report = export_merged(
+    loaded, adapter, lora, tmp_path, TOKENS.tolist(), max_shard_bytes=50000
+  )
   assert (tmp_path / "model.safetensors.index.json").exists()
   theirs = torch_logits(torch_base(tmp_path))
   ours = our_logits(loaded, lora, adapter)
@@ -148,6 +157,60 @@ def test_layers_in_blocks_of_six_find_their_names(gemma, tmp_path):
   save_adapter(adapter, lora, loaded.config, tmp_path / "out", str(folder))
   again = peft.PeftModel.from_pretrained(torch_base(folder), tmp_path / "out")
   np.testing.assert_allclose(torch_logits(again), theirs, atol=TOLERANCE)
+
+
+def answer(folder, adapter=None, **given):
+  """Greedy tokens of transformers.generate, with nothing told beside."""
+  tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+  model = torch_base(folder)
+  if adapter is not None:
+    model = peft.PeftModel.from_pretrained(model, adapter)
+  prompt = tokenizer.apply_chat_template(
+    [{"role": "user", "content": "book a table"}],
+    add_generation_prompt=True,
+    return_tensors="pt",
+    return_dict=True,
+  )
+  made = model.generate(**prompt, max_new_tokens=60, do_sample=False, **given)
+  return made[0, prompt["input_ids"].shape[1] :].tolist()
+
+
+def test_the_shipped_base_stops_by_itself():
+  stops = ChatTokenizer.load(TINY_BASE).stop_token_ids
+  model = torch_base(TINY_BASE)
+  for config in (model.config, model.generation_config):
+    assert token_ids(config.eos_token_id) == stops
+    assert config.pad_token_id == 0
+  told = answer(TINY_BASE)
+  assert told[-1] in stops
+  assert len(told) < 60
+
+
+def test_an_adapter_and_a_merged_model_stop_where_training_stopped(tmp_path):
+  """Whatever the stop tokens are: here one that the answer comes to early."""
+  base = load_model(TINY_BASE)
+  lora = LoraConfig(rank=2, alpha=2)
+  adapter = random_adapter(base.config, lora)
+  adapter = jax.tree.map(lambda x: 0.1 * x, adapter)
+  save_adapter(adapter, lora, base.config, tmp_path / "adapter", "base")
+  endless = answer(TINY_BASE, tmp_path / "adapter", eos_token_id=-1)
+  assert len(endless) == 60
+  stop = endless[1]
+  wanted = endless[: endless.index(stop) + 1]
+  assert stop != 2
+  stopping = dataclasses.replace(
+    base, config=base.config.with_stop_tokens([2, stop], 0)
+  )
+  for folder in ("base", "merged"):
+    copy_tokenizer_files(TINY_BASE, tmp_path / folder)
+  save_model(stopping.params, stopping.config, tmp_path / "base")
+  prompts = [[1, 5, 30, 6]]
+  merged = tmp_path / "merged"
+  export_merged(stopping, adapter, lora, merged, prompts, "float32")
+  assert answer(tmp_path / "base", tmp_path / "adapter") == wanted
+  assert answer(merged) == wanted
+  generation = transformers.GenerationConfig.from_pretrained(merged)
+  assert generation.eos_token_id == sorted([2, stop])
 
 
 def peft_adapter(folder, out, **fields):

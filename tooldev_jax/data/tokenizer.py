@@ -27,6 +27,7 @@ from etils import epath
 
 from tooldev_jax import io
 from tooldev_jax.data import control, template
+from tooldev_jax.data.tokenizer_files import copy_tokenizer_files
 
 TokenizerError = control.TokenizerError
 
@@ -215,10 +216,11 @@ def _fetched(name: str, scratch: str) -> str:
   """
   if "://" not in name:
     return name
-  folder = epath.Path(name)
-  for path in folder.iterdir() if folder.is_dir() else ():
-    if path.suffix in (".json", ".model", ".jinja", ".txt"):
-      (pathlib.Path(scratch) / path.name).write_bytes(path.read_bytes())
+  copy_tokenizer_files(name, scratch)
+  # transformers looks here for the tokenizer's class.
+  config = epath.Path(name) / "config.json"
+  if config.exists():
+    (pathlib.Path(scratch) / "config.json").write_bytes(config.read_bytes())
   return scratch
 
 

@@ -29,7 +29,8 @@ from jax.sharding import Mesh, NamedSharding, Sharding, SingleDeviceSharding
 
 from tooldev_jax import io
 from tooldev_jax.errors import UserError
-from tooldev_jax.models.config import DecoderConfig
+from tooldev_jax.models.config import DecoderConfig, token_ids
+from tooldev_jax.models.fields import read_object
 from tooldev_jax.models.parameters import StackedLeaf, declare, stacked_leaves
 from tooldev_jax.models.tensor_file import (
   CODES,
@@ -99,7 +100,10 @@ def resolve_folder(folder_or_id: str | epath.PathLike) -> epath.Path:
   try:
     snapshot = huggingface_hub.snapshot_download(
       name,
-      allow_patterns=["*.json", "*.safetensors", "*.model", "*.jinja"],
+      allow_patterns=[
+        *("*.json", "*.safetensors", "*.model", "*.jinja", "*.txt"),
+        "*.tiktoken",
+      ],
       # The same weights once more, in their authors' own layout.
       ignore_patterns=["consolidated*", "original/*"],
     )
@@ -121,12 +125,7 @@ def resolve_folder(folder_or_id: str | epath.PathLike) -> epath.Path:
 def read_config(folder: epath.PathLike) -> DecoderConfig:
   """The config of a model folder."""
   path = epath.Path(folder) / "config.json"
-  try:
-    fields = io.read_json(path)
-  except FileNotFoundError as e:
-    raise UserError(f"{path}: no such file; not a model folder.") from e
-  except ValueError as e:
-    raise UserError(f"{path}: not JSON ({e}).") from e
+  fields = read_object(path, "no such file; not a model folder")
   return DecoderConfig.from_hf(fields, os.fspath(path))
 
 
@@ -457,8 +456,31 @@ def save_model(
       io.write_json(folder / INDEX, index)
     dtype = str(next(iter(flat.values())).dtype)
     fields = config.to_hf() | {"torch_dtype": dtype, "dtype": dtype}
+    write_generation_config(folder, config)
     io.write_json(folder / "config.json", fields)
   return _fingerprint(config, digests)
+
+
+def write_generation_config(folder: epath.Path, config: DecoderConfig) -> None:
+  """Writes what makes transformers and vLLM end an answer by themselves.
+
+  Args:
+    folder: the generation_config.json that lies there is kept, and stop
+      tokens are added to its own.
+    config: names the stop tokens; without any nothing is written.
+  """
+  path = folder / "generation_config.json"
+  fields = read_object(path) if path.exists() else {}
+  named = (*token_ids(fields.get("eos_token_id")), *config.stop_token_ids)
+  if not config.stop_token_ids:
+    return
+  ours = json.loads(config.with_stop_tokens(named, config.pad_token_id).extra)
+  for field in ("bos_token_id", "eos_token_id", "pad_token_id"):
+    if ours.get(field) is not None:
+      fields[field] = ours[field]
+  # With this mark transformers would put config.json's fields over these.
+  fields.pop("_from_model_config", None)
+  io.write_json(path, fields)
 
 
 def tensor_of(array: jax.Array, leaf: StackedLeaf, i: int) -> np.ndarray:

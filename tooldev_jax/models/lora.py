@@ -15,20 +15,20 @@ import jax.numpy as jnp
 from tooldev_jax.config import LoraConfig
 
 
-def merge(base: Any, adapter: Any, lora: LoraConfig) -> Any:
+def merge(base: Any, adapter: Any, lora: LoraConfig, dtype: Any = None) -> Any:
   """The base with the adapter added in: W + scale * A B.
 
   Args:
     base: parameters; targeted kernels are [blocks, inputs, outputs].
     adapter: factors "a" and "b" under the same paths.
     lora: the adapter's shape.
+    dtype: of the result; None for each parameter's own.
 
   Returns:
-    Parameters of the same dtypes: summed in float32, rounded once. Leaves
-    that no adapter touches are the base's own arrays.
+    Parameters, summed in float32 and rounded once.
   """
-  if not isinstance(adapter, dict) or not adapter:
-    return base
+  if not isinstance(base, dict):
+    return base if dtype is None else base.astype(dtype)
   if "a" in adapter:
     kernel = base["kernel"]
     update = lora.scale * jnp.einsum(
@@ -38,9 +38,9 @@ def merge(base: Any, adapter: Any, lora: LoraConfig) -> Any:
       precision=jax.lax.Precision.HIGHEST,
       preferred_element_type=jnp.float32,
     )
-    merged = (kernel.astype(jnp.float32) + update).astype(kernel.dtype)
-    return {**base, "kernel": merged}
+    merged = (kernel.astype(jnp.float32) + update).astype(dtype or kernel.dtype)
+    return merge(base, {}, lora, dtype) | {"kernel": merged}
   return {
-    key: merge(value, adapter[key], lora) if key in adapter else value
+    key: merge(value, adapter.get(key, {}), lora, dtype)
     for key, value in base.items()
   }

@@ -14,13 +14,13 @@ again, ranks and alphas are uniform.
 
 import dataclasses
 import math
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import regex
 from etils import epath
 from flax import linen as nn
 from flax import traverse_util
@@ -28,9 +28,9 @@ from flax import traverse_util
 from tooldev_jax import io
 from tooldev_jax.config import LINEAR_MODULES, LoraConfig
 from tooldev_jax.errors import UserError
-from tooldev_jax.models.checkpoint import on_host, some
+from tooldev_jax.models.checkpoint import on_host, some, write_generation_config
 from tooldev_jax.models.config import DecoderConfig
-from tooldev_jax.models.fields import positive
+from tooldev_jax.models.fields import Problems, read_object
 from tooldev_jax.models.parameters import declare, module_name
 from tooldev_jax.models.tensor_file import (
   TensorEntry,
@@ -46,6 +46,7 @@ _PREFIX = "base_model.model."
 _FINGERPRINT = "base_fingerprint"
 # PEFT's rank and alpha where the file says nothing.
 _DEFAULT = 8
+_PATTERN_SECONDS = 1.0
 
 # Fields that change what an adapter computes beyond plain LoRA, with the
 # values that do not.
@@ -108,7 +109,7 @@ def save_adapter(
   Args:
     adapter: {"blocks_i": ... {"a", "b"}} factors.
     lora: its shape.
-    config: the base's shape.
+    config: the base's shape; its stop tokens go into generation_config.json.
     folder: where to.
     base_name: the base's folder or hub id, for `peft` to find it.
     base_fingerprint: the base's fingerprint, kept in the file's metadata.
@@ -142,6 +143,7 @@ def save_adapter(
     "bias": "none",
     "inference_mode": True,
   }
+  write_generation_config(folder, config)
   io.write_json(folder / CONFIG_FILE, fields)
 
 
@@ -201,33 +203,65 @@ def load_adapter(
 
 
 def _read_fields(folder: epath.Path) -> Mapping[str, Any]:
-  """adapter_config.json, refused by name if it asks for more than LoRA."""
+  """adapter_config.json; refused, all at once, if it is more than LoRA."""
   path = folder / CONFIG_FILE
-  try:
-    fields = io.read_json(path)
-  except FileNotFoundError as e:
-    raise UserError(f"{path}: no such file; not a PEFT folder.") from e
-  except ValueError as e:
-    raise UserError(f"{path}: not JSON ({e}).") from e
-  if not isinstance(fields, dict):
-    raise UserError(f"{path}: an object is needed, not {fields!r:.40}.")
-  for field, plain in _PLAIN.items():
-    if field in fields and fields[field] not in plain:
-      raise UserError(
-        f"{path}: {field}={fields[field]!r} is not supported; "
-        f"supported: {', '.join(map(repr, plain))}."
-      )
+  fields = read_object(path, "no such file; not a PEFT folder")
+  problems = Problems(path)
   for field, value in fields.items():
-    if value and field not in _PLAIN and field not in _HARMLESS:
-      raise UserError(
-        f"{path}: {field}={value!r} is not supported; only plain LoRA on "
-        "linear modules is."
+    plain = _PLAIN.get(field)
+    if plain is not None and value not in plain:
+      problems.add(
+        f"{field}={value!r:.60} is not supported; "
+        f"supported: {', '.join(map(repr, plain))}"
       )
-  for field in ("r", "lora_alpha"):
-    positive(str(path), field, fields.get(field, _DEFAULT))
+    elif plain is None and value and field not in _HARMLESS:
+      problems.add(
+        f"{field}={value!r:.60} is not supported; only plain LoRA on linear "
+        "modules is"
+      )
+  problems.number("r", fields.get("r", _DEFAULT), whole=True)
+  problems.number("lora_alpha", fields.get("lora_alpha", _DEFAULT))
+  if fields.get("use_rslora") is not None:
+    problems.flag("use_rslora", fields["use_rslora"])
+  for field, kind, what in (
+    ("target_modules", str, "a name or a list of names"),
+    ("exclude_modules", str, "a name or a list of names"),
+    ("layers_pattern", str, "a name or a list of names"),
+    ("layers_to_transform", int, "a layer or a list of layers"),
+  ):
+    value = fields.get(field)
+    each = value if isinstance(value, list) else [value]
+    if value is not None and not all(type(x) is kind for x in each):
+      problems.add(f"{field}={value!r:.60}; {what} is needed")
+  _check_patterns(fields, "rank_pattern", True, problems)
+  _check_patterns(fields, "alpha_pattern", False, problems)
+  problems.finish()
   if not (folder / TENSOR_FILE).exists():
     raise UserError(f"{folder / TENSOR_FILE}: no such file.")
   return fields
+
+
+def _check_patterns(
+  fields: Mapping[str, Any], field: str, whole: bool, problems: Problems
+) -> None:
+  """Checks an object of regular expressions and numbers above 0."""
+  patterns = fields.get(field) or {}
+  if not isinstance(patterns, dict):
+    problems.add(
+      f"{field}={patterns!r:.60}; an object of patterns and numbers is needed"
+    )
+    return
+  for pattern, value in patterns.items():
+    problems.number(f"{field} of {pattern!r:.60}", value, whole)
+    try:
+      regex.compile(_ending(pattern))
+    except (regex.error, RecursionError, OverflowError) as e:
+      problems.add(f"{field} has {pattern!r:.60}, no regular expression ({e})")
+
+
+def _ending(pattern: str) -> str:
+  """PEFT's rule: the pattern has to match the end of a module's name."""
+  return rf"(.*\.)?({pattern})$"
 
 
 def _pairs(
@@ -269,10 +303,20 @@ def _pairs(
   return pairs
 
 
-def _by_pattern(patterns: Mapping[str, Any], module: str, default: Any) -> Any:
-  """PEFT's rule: the first pattern that ends the module's name counts."""
-  for pattern, value in patterns.items():
-    if re.match(rf"(.*\.)?({pattern})$", module):
+def _by_pattern(
+  fields: Mapping[str, Any], field: str, module: str, default: Any
+) -> Any:
+  """The value of the first pattern that fits a module's name."""
+  for pattern, value in (fields.get(field) or {}).items():
+    try:
+      # A pattern can be made to take for ever; `re` would let it.
+      found = regex.match(_ending(pattern), module, timeout=_PATTERN_SECONDS)
+    except TimeoutError as e:
+      raise UserError(
+        f"{CONFIG_FILE}: {field} has {pattern!r:.60}, which takes more than "
+        f"{_PATTERN_SECONDS:g} s on {module}."
+      ) from e
+    if found:
       return value
   return default
 
@@ -282,13 +326,13 @@ def _scale(
 ) -> float:
   """One module's factor on B A x; also checks the rank it was given."""
   rank_given = fields.get("r", _DEFAULT)
-  stated = _by_pattern(fields.get("rank_pattern") or {}, module, rank_given)
+  stated = _by_pattern(fields, "rank_pattern", module, rank_given)
   if stated != rank:
     raise UserError(
       f"{folder}: {module} has rank {rank}, but {CONFIG_FILE} says {stated}."
     )
   alpha = fields.get("lora_alpha", _DEFAULT)
-  alpha = _by_pattern(fields.get("alpha_pattern") or {}, module, alpha)
+  alpha = _by_pattern(fields, "alpha_pattern", module, alpha)
   return float(alpha) / (math.sqrt(rank) if fields.get("use_rslora") else rank)
 
 

@@ -7,14 +7,13 @@ Angles and rotation are float32 whatever the compute dtype: at position
 import dataclasses
 import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from tooldev_jax.errors import UserError
-from tooldev_jax.models.fields import positive
+from tooldev_jax.models.fields import Problems
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +73,8 @@ def rotate(
   return turned.astype(x_BxTxHxK.dtype)
 
 
-_ROPE_KEYS: dict[str, tuple[str, ...]] = {
+# What each kind needs beside `rope_theta`.
+_KEYS: dict[str, tuple[str, ...]] = {
   "default": (),
   "linear": ("factor",),
   "llama3": (
@@ -84,61 +84,57 @@ _ROPE_KEYS: dict[str, tuple[str, ...]] = {
     "original_max_position_embeddings",
   ),
 }
+_KNOWN = {"rope_type", "type", "rope_theta", *_KEYS["llama3"]}
 
 
 def rope_from_hf(
-  parameters: Mapping[str, Any], max_position: int, where: str
+  parameters: Mapping[str, Any], max_position: int, problems: Problems
 ) -> Rope:
   """Reads one RoPE from config.json.
 
   Args:
     parameters: `rope_parameters`, or `rope_theta` and `rope_scaling` as one.
     max_position: the config's `max_position_embeddings`.
-    where: the file's name, for messages.
-
-  Raises:
-    UserError: a kind, field or value that is not supported.
+    problems: takes what is not supported; the RoPE is then the default one.
   """
   kind: Any = parameters.get("rope_type") or parameters.get("type") or "default"
-  if kind not in _ROPE_KEYS:
-    raise UserError(
-      f"{where}: rope_type {kind!r} is not supported; "
-      f"supported: {', '.join(_ROPE_KEYS)}."
+  if not isinstance(kind, str) or kind not in _KEYS:
+    problems.add(
+      f"rope_type {kind!r:.60} is not supported; supported: {', '.join(_KEYS)}"
     )
-  if parameters.get("partial_rotary_factor", 1.0) != 1.0:
-    raise UserError(f"{where}: partial_rotary_factor must be 1.0.")
+    return Rope()
+  if parameters.get("partial_rotary_factor") not in (None, 1):
+    problems.add("partial_rotary_factor must be 1.0")
+  needed = ("rope_theta", *_KEYS[kind])
   original = "original_max_position_embeddings"
-  values = {"rope_theta": None, original: max_position} | {
-    key: value for key, value in parameters.items() if value is not None
-  }
-  needed = ("rope_theta", *_ROPE_KEYS[kind])
-  known = {"rope_type", "type", "partial_rotary_factor", "rope_theta"}
-  unknown = set(parameters) - known - set(_ROPE_KEYS["llama3"])
-  missing = [key for key in needed if values.get(key) is None]
+  given = {k: v for k, v in parameters.items() if v is not None}
+  values = {original: max_position} | given
+  missing = [key for key in needed if key not in values]
+  unknown = sorted(set(given) - _KNOWN - {"partial_rotary_factor"})
   if unknown or missing:
-    raise UserError(
-      f"{where}: RoPE parameters of {kind!r} lack {missing} and have unknown "
-      f"{sorted(unknown)}; known: {', '.join(needed)}."
+    problems.add(
+      f"RoPE parameters of {kind!r} lack {missing} and have unknown "
+      f"{unknown}; known: {', '.join(needed)}"
     )
-  for key in needed:
-    positive(where, f"RoPE has {key}", values[key])
-  rope = Rope(float(values["rope_theta"]))
-  if kind == "default":
-    return rope
-  rope = dataclasses.replace(rope, kind=kind, factor=float(values["factor"]))
-  if kind == "linear":
-    return rope
-  low, high = values["low_freq_factor"], values["high_freq_factor"]
+    return Rope()
+  read = {
+    key: problems.number(f"RoPE has {key}", values[key], key == original)
+    for key in needed
+  }
+  if None in read.values():
+    return Rope()
+  low, high = read.get("low_freq_factor", 0), read.get("high_freq_factor", 1)
   if not low < high:
-    raise UserError(
-      f"{where}: RoPE has low_freq_factor={low} and high_freq_factor={high}; "
-      "the first must be the smaller one."
+    problems.add(
+      f"RoPE has low_freq_factor={low} and high_freq_factor={high}; "
+      "the first must be the smaller one"
     )
-  return dataclasses.replace(
-    rope,
-    low_freq_factor=float(low),
-    high_freq_factor=float(high),
-    original_max_position=int(values[original]),
+  names = ("factor", "low_freq_factor", "high_freq_factor")
+  return Rope(
+    theta=float(read["rope_theta"]),
+    kind=cast(Any, kind),
+    original_max_position=read.get(original, 0),
+    **{name: float(read[name]) for name in names if name in read},
   )
 
 
@@ -150,5 +146,5 @@ def rope_to_hf(rope: Rope) -> dict[str, Any]:
     "high_freq_factor": rope.high_freq_factor,
     "original_max_position_embeddings": rope.original_max_position,
   }
-  kept = {key: values[key] for key in _ROPE_KEYS[rope.kind]}
+  kept = {key: values[key] for key in _KEYS[rope.kind]}
   return {"rope_type": rope.kind, "rope_theta": rope.theta} | kept

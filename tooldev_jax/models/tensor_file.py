@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import json
 import math
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -85,52 +86,93 @@ class TensorEntry:
   def read(self) -> np.ndarray:
     """The whole tensor."""
     blocks = [block for _, block in self.chunks(1 << 62)]
-    return blocks[0].reshape(self.shape)
+    whole = blocks[0] if blocks else np.empty(0, self.np_dtype)
+    return whole.reshape(self.shape)
 
 
-def _read_json_header(path: epath.Path) -> tuple[dict[str, Any], int]:
-  """The file's header, and where the tensors' bytes begin."""
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+  """An object, without a name that stands twice."""
+  fields = dict(pairs)
+  if len(fields) < len(pairs):
+    raise ValueError("a name stands twice")
+  return fields
+
+
+def _read_json_header(path: epath.Path) -> tuple[dict[str, Any], int, int]:
+  """The file's header, where the tensors' bytes begin, and where they end."""
   try:
     with path.open("rb") as f:
+      size = f.seek(0, os.SEEK_END)
+      f.seek(0)
       length = int.from_bytes(f.read(8), "little")
-      if not 2 <= length <= _MAX_HEADER:
-        raise ValueError(f"header of {length} bytes")
-      header = json.loads(f.read(length))
-      if not isinstance(header, dict):
-        raise ValueError("header is not an object")
-      return header, 8 + length
+      if not 2 <= length <= min(_MAX_HEADER, size - 8):
+        raise ValueError(f"header of {length} bytes in a file of {size}")
+      header = json.loads(f.read(length), object_pairs_hook=_unique)
   except FileNotFoundError as e:
     raise UserError(f"{path}: no such file.") from e
-  except ValueError as e:
+  except (OSError, ValueError, RecursionError) as e:
     raise UserError(f"{path}: not a safetensors file ({e}).") from e
+  if not isinstance(header, dict):
+    raise UserError(
+      f"{path}: not a safetensors file (header is not an object)."
+    )
+  return header, 8 + length, size
+
+
+def _entry(
+  path: epath.Path, name: str, fields: Any, begin: int
+) -> tuple[TensorEntry, int]:
+  """One tensor of the header, and how many bytes it says it has."""
+  try:
+    shape, (start, end) = tuple(fields["shape"]), fields["data_offsets"]
+    dtype = fields["dtype"]
+    if not isinstance(dtype, str):
+      raise ValueError(f"dtype {dtype!r:.40}")
+    for number in (*shape, start, end):
+      if type(number) is not int or number < 0:
+        raise ValueError(f"{number!r:.40} is no size")
+  except (KeyError, TypeError, ValueError) as e:
+    raise UserError(f"{path}: damaged entry of {name} ({e}).") from e
+  entry = TensorEntry(path, dtype, shape, begin + start)
+  if dtype in DTYPES and entry.num_bytes != end - start:
+    raise UserError(
+      f"{path}: {name} has {end - start} bytes for {dtype} {list(shape)}."
+    )
+  return entry, end - start
 
 
 def read_header(path: epath.Path) -> dict[str, TensorEntry]:
-  """Names and places of a file's tensors; raises UserError if damaged."""
-  header, begin = _read_json_header(path)
-  entries = {}
-  for name, fields in header.items():
-    if name == "__metadata__":
-      continue
-    try:
-      start, end = fields["data_offsets"]
-      entry = TensorEntry(
-        path, fields["dtype"], tuple(fields["shape"]), begin + start
-      )
-    except (KeyError, TypeError, ValueError) as e:
-      raise UserError(f"{path}: damaged entry of {name} ({e}).") from e
-    if entry.dtype in DTYPES and entry.num_bytes != end - start:
+  """Every tensor of a file by its name.
+
+  Raises:
+    UserError: the file is damaged, or its tensors do not lie one after the
+      other up to its end.
+  """
+  header, begin, size = _read_json_header(path)
+  header.pop("__metadata__", None)
+  found = {
+    name: _entry(path, name, fields, begin) for name, fields in header.items()
+  }
+  end = begin
+  for name, (entry, count) in sorted(
+    found.items(), key=lambda item: (item[1][0].offset, item[1][1])
+  ):
+    if entry.offset != end:
       raise UserError(
-        f"{path}: {name} has {end - start} bytes for {entry.dtype} "
-        f"{list(entry.shape)}."
+        f"{path}: {name} begins at byte {entry.offset}, and what comes before "
+        f"it ends at {end}."
       )
-    entries[name] = entry
-  return entries
+    end += count
+  if end != size:
+    where = "ends inside a tensor" if end > size else "goes on after the last"
+    raise UserError(f"{path}: the file {where} ({size} bytes, {end} needed).")
+  return {name: entry for name, (entry, _) in found.items()}
 
 
-def read_metadata(path: epath.Path) -> dict[str, str]:
-  """The strings a file carries beside its tensors."""
-  return _read_json_header(path)[0].get("__metadata__") or {}
+def read_metadata(path: epath.Path) -> dict[str, Any]:
+  """What a file carries beside its tensors: strings, if all is well."""
+  metadata = _read_json_header(path)[0].get("__metadata__") or {}
+  return metadata if isinstance(metadata, dict) else {}
 
 
 def write_tensors(

@@ -22,6 +22,7 @@ from tooldev_jax.config import EncodeConfig, MeshConfig, TrainConfig, ViewConfig
 from tooldev_jax.data.encoding import Encoded, Encoder
 from tooldev_jax.data.loader import LoaderConfig, TrainData
 from tooldev_jax.data.tokenizer import ChatTokenizer
+from tooldev_jax.data.tokenizer_files import copy_tokenizer_files
 from tooldev_jax.data.views import KINDS, View, make_view
 from tooldev_jax.errors import UserError
 from tooldev_jax.models import checkpoint
@@ -137,6 +138,7 @@ def make_base(config: PretrainConfig, workdir: epath.Path) -> epath.Path:
     params = result.trained
   dtype = jnp.dtype(config.dtype)
   params = jax.tree.map(lambda x: x.astype(dtype), params)
+  model = model.with_stop_tokens(tokenizer.stop_token_ids, tokenizer.pad_id)
   return _write_folder(folder, tokenizer_folder, model, params)
 
 
@@ -216,9 +218,7 @@ def _write_folder(
   model: DecoderConfig,
   params: Any,
 ) -> epath.Path:
-  for name in _TOKENIZER_FILES:
-    data = (tokenizer_folder / name).read_bytes()
-    io.write_bytes(folder / name, data)
+  copy_tokenizer_files(tokenizer_folder, folder)
   io.write_text(folder / "README.md", _card(params))
   checkpoint.save_model(params, model, folder)
   return folder

@@ -123,13 +123,9 @@ def score(judgements: Sequence[BfclJudgement], version: str) -> BfclScores:
     by_category.setdefault(j.category, []).append(j.valid)
     by_group.setdefault(CATEGORIES[j.category], []).append(j.valid)
   accuracy = {
-    category: intervals.proportion(sum(flags), len(flags))
-    for category, flags in by_category.items()
+    category: intervals.share(flags) for category, flags in by_category.items()
   }
-  groups = {
-    group: intervals.proportion(sum(flags), len(flags))
-    for group, flags in by_group.items()
-  }
+  groups = {group: intervals.share(flags) for group, flags in by_group.items()}
   return BfclScores(
     skipped="",
     checker=f"{bfcl_checker.PACKAGE} {version}",

@@ -11,7 +11,7 @@ difference of any figure.
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from scipy import stats
@@ -51,6 +51,12 @@ def proportion(successes: int, n: int) -> Figure:
   return Figure(
     successes / n, low if successes else 0.0, high if successes < n else 1.0, n
   )
+
+
+def share(flags: Iterable[bool]) -> Figure:
+  """Share that is true, with Wilson's 95 % interval; see `proportion`."""
+  flags = list(flags)
+  return proportion(sum(flags), len(flags))
 
 
 def means(

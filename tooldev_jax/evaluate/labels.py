@@ -165,11 +165,11 @@ def score(
   return LabelScores(
     n=len(known),
     without_gold=len(judgements) - len(known),
-    values_exact=_proportion(j.values_exact for j in known),
-    calls=_proportion(j.calls_right for j in known),
+    values_exact=intervals.share(j.values_exact for j in known),
+    calls=intervals.share(j.calls_right for j in known),
     value_precision=precision_recall[0],
     value_recall=precision_recall[1],
-    names=_proportion(j.names for j in known),
+    names=intervals.share(j.names for j in known),
     by_vote_share=tuple(_bands(known)),
   )
 
@@ -182,12 +182,7 @@ def _bands(judgements: Sequence[LabelJudgement]) -> Iterator[ShareBand]:
       if (low < j.vote_share <= high) or j.vote_share == low == 0.0
     ]
     if inside:
-      yield ShareBand(low, high, _proportion(inside))
-
-
-def _proportion(flags: Iterable[bool]) -> Figure:
-  flags = list(flags)
-  return intervals.proportion(sum(flags), len(flags))
+      yield ShareBand(low, high, intervals.share(inside))
 
 
 def _share(part: int, whole: int, other: int) -> float:

@@ -328,19 +328,22 @@ def _score_group(
   if fits:
     values = np.array([(j.precision, j.recall, j.f1) for j in group])
     precision, recall, f1 = intervals.means(values, seed)
-  share = lambda flags: intervals.proportion(sum(flags), n)
   outcomes = collections.Counter(j.outcome for j in group)
   return CategoryScores(
     category=name,
     n=n,
-    exact=share(j.exact for j in group),
-    names=share(j.names for j in group) if fits else None,
+    exact=intervals.share(j.exact for j in group),
+    names=intervals.share(j.names for j in group) if fits else None,
     precision=precision,
     recall=recall,
     f1=f1,
-    parsed=share(j.parsed for j in group),
-    over_call=None if fits else share(j.made_calls > 0 for j in group),
-    under_call=share(j.outcome == "no call" for j in group) if fits else None,
+    parsed=intervals.share(j.parsed for j in group),
+    over_call=None
+    if fits
+    else intervals.share(j.made_calls > 0 for j in group),
+    under_call=intervals.share(j.outcome == "no call" for j in group)
+    if fits
+    else None,
     cut=sum(j.finish_reason == "length" for j in group),
     skipped=sum(j.finish_reason == "skipped" for j in group),
     outcomes={o: outcomes[o] for o in OUTCOMES if outcomes[o]},

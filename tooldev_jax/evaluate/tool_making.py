@@ -183,16 +183,15 @@ def score(
     for j in judgements
   ]
   coverage = intervals.means(np.array(shares), seed)
-  share = lambda flags: intervals.proportion(sum(flags), n)
   return ToolScores(
     n=n,
-    parsed=share(j.parsed for j in judgements),
-    valid=share(j.valid for j in judgements),
+    parsed=intervals.share(j.parsed for j in judgements),
+    valid=intervals.share(j.valid for j in judgements),
     named=coverage[0],
     parameters=coverage[1],
     typed=coverage[2],
-    usable=share(j.usable for j in judgements),
-    usable_by_name=share(j.usable_by_name for j in judgements),
+    usable=intervals.share(j.usable for j in judgements),
+    usable_by_name=intervals.share(j.usable_by_name for j in judgements),
     made_tools=sum(j.made_tools for j in judgements) / n,
     cut=sum(j.finish_reason == "length" for j in judgements),
     skipped=sum(j.finish_reason == "skipped" for j in judgements),

@@ -154,7 +154,7 @@ def test_what_a_merged_schema_does_not_say_is_told():
   closed = {"properties": {"a": {}}, "additionalProperties": False}
   merged, told = _merge(closed, {"properties": {"b": {}}})
   assert list(merged["properties"]) == ["a", "b"]
-  assert told == ["additionalProperties: false, for 'b'"]
+  assert told == ["additionalProperties: false, for ['b']"]
 
 
 def _body(write, schema, **schemas):

@@ -178,3 +178,12 @@ def test_a_folder_stands_for_the_documents_in_it(write, tmp_path):
   imported = import_tools(tmp_path)
   assert [tool.name for tool in imported.tools] == ["f", "g"]
   assert refused(imported) == [("c.json", "not_text")]
+
+
+def test_what_a_tool_lacks_is_told_once_and_no_longer_than_can_be_read(write):
+  bad = {f"a{index}": {"maxLength": "long"} for index in range(30)}
+  tool = MCP_TOOL | {"inputSchema": {"type": "object", "properties": bad}}
+  told = import_tools(write("a.json", [tool])).left_out
+  assert len(told) == 21
+  assert told[-1].detail == "'f': and 10 details more"
+  assert {one.where for one in told} == {"a.json#/0"}

@@ -27,6 +27,8 @@ from tooldev_jax.toolcall.vocabulary import RecordError, Tool
 
 __all__ = ["Imported", "Refusal", "RefusalReason", "import_tools"]
 
+MAX_DETAILS = 20  # that are told of one tool
+
 _KNOWN = re.compile(r"\.(?:jsonl?|ya?ml)(?:\.gz)?\Z")
 
 
@@ -65,13 +67,22 @@ def import_tools(path: epath.PathLike) -> Imported:
       if isinstance(made, Tool):
         tools.append(made)
         names.add(made.name)
-        left_out += [
-          Refusal(place, RefusalReason.LEFT_OUT, f"{made.name!r}: {detail}")
-          for detail in details
-        ]
+        left_out += _left_out(place, made.name, details)
       else:
         refused.append(made)
   return Imported(tuple(tools), tuple(refused), tuple(left_out))
+
+
+def _left_out(place: str, name: str, details: list[str]) -> list[Refusal]:
+  """What a tool lacks, each detail once, and no more than can be read."""
+  told = list(dict.fromkeys(details))
+  if len(told) > MAX_DETAILS:
+    more = f"and {len(told) - MAX_DETAILS} details more"
+    told = [*told[:MAX_DETAILS], more]
+  return [
+    Refusal(place, RefusalReason.LEFT_OUT, f"{name!r}: {detail}")
+    for detail in told
+  ]
 
 
 def _documents(path: epath.Path) -> Iterator[tuple[str, Json | Refused]]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 
 from tooldev_jax.toolcall import jsontext, schemas
 from tooldev_jax.toolcall.importers.base import Tell
+from tooldev_jax.toolcall.importers.schema_reader import shown
 from tooldev_jax.toolcall.jsontext import Json
 from tooldev_jax.toolcall.schemas import Schema
 
@@ -48,7 +49,8 @@ def merge(first: Json, second: Json, tell: Tell) -> Json:
     if key == "properties" or (key in found and _same(found[key], value)):
       continue
     if key == "default" and key in found:
-      tell(f"default {found[key]!r:.40}, where another part has {value!r:.40}")
+      detail = f"where another part has {shown(value)}"
+      tell(f"default {shown(found[key])}, {detail}")
     if key not in found or key in _NOTES:
       found[key] = value
     elif key in ("items", "additionalProperties"):
@@ -81,6 +83,11 @@ def _split(found: Schema, more: dict[str, Json]) -> dict[str, Json]:
 
 def _properties(found: Schema, more: Schema, tell: Tell) -> dict[str, Json]:
   own, other = schemas.properties(found), schemas.properties(more)
+  for part, names in ((more, own), (found, other)):
+    beside = [name for name in names if name not in schemas.properties(part)]
+    if beside and part.get("additionalProperties") is False:
+      # Taken at its word, the part would forbid what is beside it.
+      tell(f"additionalProperties: false, for {shown(beside)}")
   merged = {name: _also(item, name, more, tell) for name, item in own.items()}
   for name, item in other.items():
     if name not in own:
@@ -93,9 +100,6 @@ def _also(item: Json, name: str, part: Schema, tell: Tell) -> Json:
   if name in schemas.properties(part):
     return merge(item, part["properties"][name], tell)
   others = part.get("additionalProperties", True)
-  if others is False:
-    # Taken at its word, the part would forbid what is beside it.
-    tell(f"additionalProperties: false, for {name!r:.40}")
   if others is False or "patternProperties" in part:
     return item
   return merge(item, others, tell)

@@ -37,6 +37,7 @@ MARKS = (
   "```",
   "```[f()]```",
   "<think>",
+  "a <think>",
   "</think>",
   "<tool_call>",
   '<tool_call>{"name":"f"}',

@@ -50,6 +50,15 @@ def test_each_of_several_thoughts_is_text(name):
 
 
 @pytest.mark.parametrize("name", FORMATS)
+def test_text_may_speak_of_the_tag_of_thoughts(name):
+  form = get_format(name)
+  text = "I do not use <think> here."
+  written = f"{text}\n{form.render([OSLO])}"
+  assert form.parse(written) == Turn(text, (OSLO,))
+  assert form.render([OSLO], text) == written
+
+
+@pytest.mark.parametrize("name", FORMATS)
 def test_the_tags_of_thoughts_may_be_values(name):
   form = get_format(name)
   for value in ("</think>", "<think>", "a</think>\n<think>b"):

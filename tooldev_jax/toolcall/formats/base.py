@@ -1,23 +1,23 @@
-"""What every written form of calls has in common.
+"""What all formats of calls share.
 
-A `CallFormat` writes a turn (text, calls or both) and reads one back from
+A `CallFormat` writes a turn (text, calls or both), and reads a turn from
 whatever a model wrote. The bounds in `turn` hold for every format, so hostile
-or broken output costs milliseconds and ends in a `ParseError`, nothing else.
+or broken output takes milliseconds and ends in a `ParseError`.
 
-Text or attempt? Each format says which marks begin an *attempt* at a call.
-Text without such a mark is a turn without calls. From the mark on, the attempt
-must be read to its end: if that fails the whole turn is refused, because a
-half-read turn is neither an answer nor a set of calls. Text around attempts is
-kept; code fences right around them are not.
+Each format defines marks that begin an *attempt* at a call. A turn without
+such a mark is text. An attempt must be readable to its end; otherwise the whole
+turn is refused, because a half-read turn is neither an answer nor a set of
+calls. Text around attempts is kept, but not the code fence around an attempt.
 
-Where the names of the offered tools are known, an attempt that does not bear
-the format's own tag and names none of them is text: samples of code and JSON
-in prose look like calls. In a format without a tag, an attempt that is the
-whole turn is a call nevertheless, to a tool that does not exist.
+Samples of code and JSON in prose look like calls. So where the names of the
+offered tools are known, an attempt without the format's tag that names none of
+them is text. One exception: in a format that writes no tag, a turn that is one
+attempt and nothing else is a call, of a tool that does not exist.
 
-Thoughts are text and are never searched. A thought is `<think>…</think>`, to
-the end of the turn where its end is missing, and everything up to a
-`</think>` that nothing opened: some prompts open the thought themselves.
+Thoughts are text and are never searched. A thought is `<think>…</think>`, or
+everything up to a `</think>` without an opening tag, since some prompts open
+the thought themselves. A `<think>` that begins a line and is never closed opens
+a thought up to the end of the turn.
 """
 
 import abc
@@ -38,6 +38,8 @@ from tooldev_jax.toolcall.vocabulary import Call
 
 _THOUGHT_TAG = re.compile(r"<(/?)think>")
 _THOUGHT = re.compile(r"<think>.*?(?:</think>|\Z)", re.DOTALL)
+_LINE_START = re.compile(r"\n[^\S\n]*+\Z")
+_LONGEST_INDENT = 16
 # "```python", "```" or "`", at the end of what comes before a call.
 _OPEN_FENCE = re.compile(r"(`{1,3})([\w-]{0,20})\Z", re.ASCII)
 _LONGEST_FENCE = 24
@@ -171,6 +173,7 @@ class _Scan:
     self._found: list[_Attempt] = []
     self._next: int | None = -1  # The last result of `find`.
     self._spanned: ParseError | None = None
+    self._last_end = text.rfind("</think>")
 
   def attempts(self) -> list[_Attempt]:
     """All attempts, in order; adjacent ones are joined.
@@ -184,8 +187,8 @@ class _Scan:
       limit = len(self._text) if start is None else start
       tag = _THOUGHT_TAG.search(self._text, position, limit)
       if tag is not None:
-        position = self._skip_thought(tag)
-        start = self._find(position, self._form.find_opening)
+        position, anchored = self._skip_thought(tag)
+        start = self._find(position, anchored)
       elif start is None:
         break
       else:
@@ -205,15 +208,28 @@ class _Scan:
       self._next = self._form.find(self._reader, position)
     return self._next
 
-  def _skip_thought(self, tag: re.Match[str]) -> int:
-    """Moves past the thought that `tag` opens, or ends without an opening."""
+  def _skip_thought(self, tag: re.Match[str]) -> tuple[int, _Finder | None]:
+    """As `_try`, for a thought that `tag` opens, or ends without an opening."""
     if tag.group(1):
-      return self._forget(tag.end())
-    end = self._text.find("</think>", tag.end())
-    end = len(self._text) if end < 0 else end + len("</think>")
+      return self._forget(tag.end()), self._form.find_opening
+    if tag.end() <= self._last_end:
+      end = self._text.index("</think>", tag.end()) + len("</think>")
+    elif _LINE_START.search(self._before(tag.start())):
+      end = len(self._text)
+    else:
+      return tag.end(), None  # The text speaks of the tag.
     if not self._text[self.thought_end : tag.start()].strip():
       self.thought_end = end
-    return end
+    return end, self._form.find_opening
+
+  def _before(self, position: int) -> str:
+    """A few characters before `position`, a newline for the turn's start."""
+    start = position - _LONGEST_INDENT
+    return (
+      self._text[start:position]
+      if start > 0
+      else ("\n" + self._text[:position])
+    )
 
   def _forget(self, position: int) -> int:
     """Takes all before `position` for a thought."""

@@ -1,10 +1,10 @@
 """`<tool_call>{"name": "f", "arguments": {"a": 1}}</tool_call>`: Qwen, Hermes.
 
 An attempt begins at `<tool_call>`, wherever it stands, or at an untagged
-object (see `json_calls`). One tag may hold several objects, or a list, in a
-code fence or not, and may stand twice. `</tool_call>` may be missing, or be
-cut off, where the next tag or the end of the text is, since a stop token can
-end the text there. Tags inside strings of a call are part of the string.
+object (see `json_calls`). One tag may hold several objects or a list, also in a
+code fence, and the tag may be repeated. `</tool_call>` may be missing or cut
+off before the next tag and at the end of the text, since a stop token can end
+the text there. Tags inside the strings of a call belong to the string.
 """
 
 import re

@@ -1,15 +1,18 @@
 """Calls written as JSON objects: what Hermes, Llama and Mistral share.
 
-Read are `{"name": …, "arguments": {…}}`, `parameters` in place of `arguments`,
-OpenAI's `{"type": "function", "function": {…}}` around it, arguments that are
-JSON text in a string, and none, null or a blank string for a call without
-arguments. A key that says nothing about a call (`{"name": "f", "city":
-"Nice"}`) is refused.
+A call is `{"name": …, "arguments": {…}}`. Also read are
 
-Without a family's tag, an object at the start of a line (anywhere, where the
-family writes no tag) is an attempt at a call if its first keys are `name` and
-`arguments` (or `parameters`), in either order, after `type` or `id` at most.
-Any other JSON is text: answers and tool definitions are JSON too.
+- `parameters` in place of `arguments`;
+- OpenAI's `{"type": "function", "function": {…}}` around the call;
+- arguments as JSON text in a string;
+- no arguments, null or a blank string, for a call without arguments.
+
+Any other key (`{"name": "f", "city": "Nice"}`) is refused.
+
+Without the family's tag, an object is an attempt at a call if its first keys
+are `name` and `arguments` (or `parameters`), in either order, with nothing but
+`type`, `id` or `index` before them. In a family that writes a tag it must also
+begin a line. Other JSON is text: answers and tool definitions are JSON too.
 """
 
 import abc
@@ -39,11 +42,11 @@ _NEXT = re.compile(rf"(?:\[\s*+)?+{_HEAD}")
 
 
 class JsonCallFormat(CallFormat):
-  """A family's way to mark JSON calls.
+  """JSON calls as one family of models marks them.
 
   Attributes:
-    escaped_tags: what strings inside calls may not show as it is.
-    arguments_key: what the family calls the arguments.
+    escaped_tags: texts that are escaped in the strings of calls.
+    arguments_key: the family's name for the arguments.
     writes_tag: whether the family writes its tag; else an untagged attempt may
       begin within a line.
   """
@@ -54,7 +57,8 @@ class JsonCallFormat(CallFormat):
 
   def __init__(self) -> None:
     start = r"^[ \t]*+" if self.writes_tag else ""
-    # One search for both marks: two would each pass over the other's finds.
+    # One search for both marks: two searches would each scan past the marks of
+    # the other, again and again.
     self._mark = re.compile(
       rf"({re.escape(self.tag)})|{start}((?:\[\s*+)?+{_HEAD})", re.MULTILINE
     )

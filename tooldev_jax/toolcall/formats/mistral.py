@@ -1,9 +1,9 @@
 """`[TOOL_CALLS][{"name": "f", "arguments": {"a": 1}}, …]`: Mistral.
 
 An attempt begins at `[TOOL_CALLS]`, wherever it stands, or at an untagged
-object or list (see `json_calls`). Newer models' `[TOOL_CALLS]f[ARGS]{"a": 1}`
-is read too, also without `[ARGS]`, and several times in a row. Call ids are
-passed over.
+object or list (see `json_calls`). Also read is `[TOOL_CALLS]f[ARGS]{"a": 1}`,
+the form of newer models, with or without `[ARGS]`, and several of these in a
+row. Call ids are skipped.
 """
 
 import re

@@ -1,21 +1,21 @@
-"""`[f(a=1, b="x"), g()]`: what ToolACE trains and BFCL asks for.
+"""`[f(a=1, b="x"), g()]`: the format of ToolACE's training data and of BFCL.
 
-Written are Python literals (True, None) with double quotes, so that BFCL's
-decoder reads them wherever Python has a way to say it. A name that is not an
-identifier is written as it is (`Get Fighter(first name="Al")`, `f(class=1)`),
-as ToolACE does, unless it holds brackets, quotes, commas, equal signs or what
-cannot be seen: then it is quoted, `"f(x)"("a=b"=1)`. Where the offered tools
-are known, such a name is also read as it is: `[Look up (VIN)(plate="x")]`.
+Values are written as Python literals (True, None) with double quotes, so that
+BFCL's decoder reads them. Names that are no identifiers are written without
+quotes (`Get Fighter(first name="Al")`, `f(class=1)`), as ToolACE does. Names
+with brackets, quotes, commas, equal signs or unprintable characters are quoted:
+`"f(x)"("a=b"=1)`. If such a name is among the offered ones, it is also read
+without quotes: `[Look up (VIN)(plate="x")]`.
 
 An attempt at a call begins where
 
-- `[` is followed by a name, `(` and either `)` or an argument's name and `=`,
-  wherever it stands; so `[1] (a=b)`, `[a link](https://x.org)` and `see [f]`
-  are text, while `[f(a=1) for a in x]` is an attempt, and a failed one;
-- the turn begins with `[name(` and a literal, or it begins with `[name(` and
-  ends with `)]`: positional arguments, which are refused, as are names with
-  brackets, commas or quotes of tools that are not known to be offered;
-- the turn begins as a call does, but without the `[`: `f(a=1), g()`.
+- anywhere in the turn, `[` is followed by a name, `(` and either `)` or an
+  argument's name and `=`. So `[1] (a=b)`, `[a link](https://x.org)` and
+  `see [f]` are text, and `[f(a=1) for a in x]` is an attempt that fails;
+- the turn begins with `[name(` and a literal, or begins with `[name(` and ends
+  with `)]`. These are refused: they have positional arguments, or a name with
+  brackets, commas or quotes that is not among the offered ones;
+- the turn begins with a call without the `[`: `f(a=1), g()`.
 
 The last `]` may be missing where the text ends. White space before `(` is not
 allowed: prose has it, calls do not.
@@ -32,8 +32,8 @@ from tooldev_jax.toolcall.formats.turn import ParseReason
 from tooldev_jax.toolcall.jsontext import Json, escape_surrogates
 from tooldev_jax.toolcall.vocabulary import Call
 
-# No text makes these slow: every repetition is possessive, and those that could
-# run over the same characters from several starting points are short.
+# These take linear time on any text: every repetition is possessive, and those
+# that can match the same characters from several starting points are short.
 _FORBIDDEN = re.escape("()[]{}=,'\"\\")
 _QUOTED = r"""(?:"(?:[^"\\\n]|\\.){0,1024}+"|'(?:[^'\\\n]|\\.){0,1024}+')"""
 _RUN = rf"[^\n\r{_FORBIDDEN}]{{1,256}}+"  # may end in spaces

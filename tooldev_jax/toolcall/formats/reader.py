@@ -1,16 +1,16 @@
 """A cursor over text that reads values as models write them.
 
-One grammar covers JSON and Python literals, and what lies between them in
-practice: `true` and `True`, `null` and `None`, both kinds of quotes, triple
-quotes, raw newlines in strings, `r"…"`, hexadecimal numbers, trailing commas,
-unquoted identifiers as keys, tuples (read as lists). In Python's syntax alone,
-adjacent strings are one, and sums and products of numbers are computed. What
-could mean two things is refused: bare words, calls inside values, positional
-arguments, numbers such as 007.
+One grammar covers JSON, Python literals and mixtures of both: `true` and
+`True`, `null` and `None`, both kinds of quotes, triple quotes, raw newlines in
+strings, `r"…"`, hexadecimal numbers, trailing commas, unquoted identifiers as
+keys, tuples (read as lists). Only in Python's syntax, adjacent strings are
+joined, and sums and products of numbers are computed. Ambiguous input is
+refused: bare words, calls inside values, positional arguments, numbers such as
+007.
 
-It is a plain recursive descent whose depth and number of values are bounded,
-over tokens found by regular expressions that never step back (possessive
-quantifiers), so the time is linear in the text.
+The reader is a recursive descent with bounds on depth and on the number of
+values. Its tokens are regular expressions with possessive quantifiers, which
+never backtrack, so the time is linear in the text.
 """
 
 import contextlib

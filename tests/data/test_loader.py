@@ -161,7 +161,8 @@ def test_last_batch_is_filled_with_empty_rows():
     int((data.batch(step)["segment_ids"].max(-1) == 0).sum())
     for step in range(data.num_steps)
   )
-  assert empty == data.report.empty_rows > 0
+  added = data.num_steps * data.report.rows_per_step
+  assert empty == added - sum(plan.num_rows for plan in data._plans) > 0
 
 
 def test_report_counts_tokens():
@@ -172,7 +173,6 @@ def test_report_counts_tokens():
   trained = sum(s.num_trained for s in sequences)
   assert report.trained_share == trained / tokens
   assert 0 < report.padding_share < 0.5
-  assert report.to_json()["rows"] == report.rows
 
 
 @pytest.mark.parametrize("processes", [1, 2, 4])

@@ -16,7 +16,6 @@ import functools
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import grain
 import numpy as np
@@ -75,7 +74,6 @@ class PackingReport:
     tokens: real tokens an epoch.
     trained_tokens: trained tokens an epoch.
     rows: rows that hold sequences, first epoch.
-    empty_rows: rows added to fill the last steps, all epochs.
     rows_per_step: K * R.
     examples_per_step: mean, where steps are full.
     max_targets: C.
@@ -87,15 +85,11 @@ class PackingReport:
   tokens: int
   trained_tokens: int
   rows: int
-  empty_rows: int
   rows_per_step: int
   examples_per_step: float
   max_targets: int
   padding_share: float
   trained_share: float
-
-  def to_json(self) -> dict[str, Any]:
-    return dataclasses.asdict(self)
 
 
 class TrainData:
@@ -156,7 +150,10 @@ class TrainData:
       [0, *(math.ceil(plan.num_rows / self._rows) for plan in self._plans)]
     )
     self.num_steps = int(self._starts[-1])
-    self.shapes = self._shapes()
+    micro = (config.micro_batches, self._rows // config.micro_batches)
+    self.shapes: Mapping[str, tuple[int, ...]] = {
+      key: x.shape for key, x in self._empty(micro).items()
+    }
     self.report = self._report(lengths, trained)
 
   @functools.cached_property
@@ -239,17 +236,9 @@ class TrainData:
     return numbers.reshape(self.config.micro_batches, -1, 2)
 
   def _assemble(self, numbers_KxRx2: np.ndarray) -> Batch:
-    """Rows of tokens, segments, positions and targets for the given rows."""
+    """Tokens, segments, positions and targets of the given rows."""
     lead = numbers_KxRx2.shape[:2]
-    length, capacity = self.config.row_length, self._targets
-    batch = {
-      "tokens": np.full((*lead, length), self._pad_id, np.int32),
-      "segment_ids": np.zeros((*lead, length), np.int32),
-      "positions": np.zeros((*lead, length), np.int32),
-      "target_positions": np.zeros((*lead, capacity), np.int32),
-      "target_ids": np.zeros((*lead, capacity), np.int32),
-      "target_weights": np.zeros((*lead, capacity), np.float32),
-    }
+    batch = self._empty(lead)
     for k in range(lead[0]):
       for r in range(lead[1]):
         epoch, row = numbers_KxRx2[k, r]
@@ -258,17 +247,17 @@ class TrainData:
           _fill_row({key: x[k, r] for key, x in batch.items()}, members)
     return batch
 
-  def _shapes(self) -> Mapping[str, tuple[int, ...]]:
-    k = self.config.micro_batches
-    lead = (k, self._rows // k)
-    by_token = dict.fromkeys(
-      ("tokens", "segment_ids", "positions"), (*lead, self.config.row_length)
-    )
-    by_target = dict.fromkeys(
-      ("target_positions", "target_ids", "target_weights"),
-      (*lead, self._targets),
-    )
-    return {**by_token, **by_target}
+  def _empty(self, lead: tuple[int, ...]) -> Batch:
+    """Rows that hold nothing, in a batch of this shape."""
+    row, targets = (*lead, self.config.row_length), (*lead, self._targets)
+    return {
+      "tokens": np.full(row, self._pad_id, np.int32),
+      "segment_ids": np.zeros(row, np.int32),
+      "positions": np.zeros(row, np.int32),
+      "target_positions": np.zeros(targets, np.int32),
+      "target_ids": np.zeros(targets, np.int32),
+      "target_weights": np.zeros(targets, np.float32),
+    }
 
   def _report(self, lengths: np.ndarray, trained: np.ndarray) -> PackingReport:
     rows = sum(plan.num_rows for plan in self._plans)
@@ -279,7 +268,6 @@ class TrainData:
       tokens=tokens,
       trained_tokens=int(trained.sum()),
       rows=self._plans[0].num_rows,
-      empty_rows=self.num_steps * self._rows - rows,
       rows_per_step=self._rows,
       examples_per_step=self._rows * len(lengths) / self._plans[0].num_rows,
       max_targets=self._targets,

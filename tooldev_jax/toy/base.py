@@ -124,7 +124,9 @@ def make_base(config: PretrainConfig, workdir: epath.Path) -> epath.Path:
   params = init_params(model, jax.random.key(config.seed))
   for index, phase in enumerate(config.phases):
     data = phase_data(config, phase, index, tokenizer)
-    logging.info("phase %d: %s", index, json.dumps(data.report.to_json()))
+    logging.info(
+      "phase %d: %s", index, json.dumps(dataclasses.asdict(data.report))
+    )
     result = fit(
       base=checkpoint.Loaded(model, None, f"phase {index}", folder),
       lora=None,

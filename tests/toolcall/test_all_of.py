@@ -246,3 +246,30 @@ def test_what_a_body_says_of_itself_alone_is_told(write):
   assert told == [
     "'f': the body's minProperties, which has no place beside other parameters"
   ]
+
+
+def test_what_stands_beside_alternatives_holds_with_them(write):
+  schema = {
+    "properties": {
+      "kind": {"type": "string"},
+      "size": {"type": "integer", "minimum": 1},
+      "note": {"type": "string"},
+    },
+    "oneOf": [
+      {"properties": {
+        "kind": {"enum": ["cat"]}, "size": {"maximum": 5},
+        "note": {"maxLength": 3}}},
+      {"properties": {"kind": {"enum": ["dog"]}, "size": {"maximum": 9}}},
+    ],
+  }  # fmt: skip
+  parameters, told = _body(write, schema)
+  assert parameters["properties"] == {
+    "kind": {"type": "string", "enum": ["cat", "dog"]},
+    "size": {
+      "type": "integer",
+      "minimum": 1,
+      "anyOf": [{"maximum": 5}, {"maximum": 9}],
+    },
+    "note": {"type": "string"},
+  }
+  assert told == []

@@ -7,9 +7,10 @@
   `id` and `id_body`.
 - A variable of the path that no parameter describes is a required string.
 - A body that is an object gives its properties. Of alternatives (`oneOf`,
-  `anyOf`) it gives those of all, and requires what all require. Any other body
-  is one parameter `body`. What a body requires is required even where the body
-  as a whole may be left out: a flat tool cannot say "all or none".
+  `anyOf`) it gives those of all, and requires what all require; what stands
+  beside the alternatives holds too. Any other body is one parameter `body`.
+  What a body requires is required even where the body as a whole may be left
+  out: a flat tool cannot say "all or none".
 - Properties that are `readOnly` are not sent, so they are left out.
 - The headers Accept, Content-Type and Authorization are no parameters: the
   standard says that they are ignored. Nor are variables of a server's address.
@@ -23,11 +24,12 @@ import hashlib
 import re
 import unicodedata
 import urllib.parse
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
 
-from tooldev_jax.toolcall import dialects
+from tooldev_jax.toolcall import dialects, schemas
 from tooldev_jax.toolcall.findings import pointer
+from tooldev_jax.toolcall.importers import all_of
 from tooldev_jax.toolcall.importers.base import (
   Entry,
   RefusalReason,
@@ -41,6 +43,8 @@ from tooldev_jax.toolcall.importers.schema_reader import as_flag, as_text, shown
 from tooldev_jax.toolcall.jsontext import Json
 from tooldev_jax.toolcall.schemas import Schema
 from tooldev_jax.toolcall.vocabulary import Tool
+
+_T = TypeVar("_T")
 
 MAX_MADE_NAME = 64  # as chat APIs allow for a function
 
@@ -66,8 +70,6 @@ _FLATTENED = frozenset(
   ("type", "properties", "required", "oneOf", "anyOf", "title", "description",
    "examples", "default", "nullable", "deprecated", "readOnly", "writeOnly")
 )  # fmt: skip
-
-
 # How RFC 6570 and others mark a variable: `{+path}`, `{id*}`, `{name=a/*}`.
 _VARIABLE = re.compile(r"\s*[+#./;]?\s*([^*:=?&\s]+)")
 
@@ -226,20 +228,18 @@ class _Operation:
     return Tool(name, self._description(), modern)
 
   def _text(self, holder: Mapping[str, Json], key: str) -> str:
-    """The text at a key; empty if there is none."""
+    """The text at a key; empty if there is none, told if it is not text."""
+    return self._read(holder, key, as_text) or ""
+
+  def _read(
+    self, holder: Mapping[str, Json], key: str, read: Callable[[Json], _T]
+  ) -> _T | None:
     value = holder.get(key)
     try:
-      return "" if value is None else as_text(value)
+      return None if value is None else read(value)
     except ValueError as error:
       self._tell(f"{key} is {shown(value)}, {error}")
-      return ""
-
-  def _flag(self, holder: Mapping[str, Json], key: str) -> bool:
-    try:
-      return as_flag(holder.get(key, False))
-    except ValueError as error:
-      self._tell(f"{key} is {shown(holder[key])}, {error}")
-      return False
+      return None
 
   def _description(self) -> str:
     """Summary and description, one of them where they say the same."""
@@ -307,9 +307,8 @@ class _Operation:
     schema = self._schema(own, pointer(name))
     if described := self._text(parameter, "description"):
       schema["description"] = described
-    return _Parameter(
-      name, place, schema, place == "path" or self._flag(parameter, "required")
-    )
+    required = self._read(parameter, "required", as_flag) or place == "path"
+    return _Parameter(name, place, schema, required)
 
   def _schema(self, node: Json, where: str) -> dict[str, Json]:
     """A schema in place; the one that allows all says nothing."""
@@ -350,10 +349,17 @@ def _flatten(
   required = _required(schema)
   if branches:
     required |= set.intersection(*map(_required, branches))
-  described: dict[str, list[Json]] = {}
+  fields = dict(schemas.properties(schema))
+  ways: dict[str, list[Json]] = {}
+  for branch in branches:
+    for field, way in branch["properties"].items():
+      ways.setdefault(field, []).append(way)
+  for field, listed in ways.items():
+    if field not in fields:
+      fields[field] = _either(listed)
+    elif len(listed) == len(branches):
+      fields[field] = all_of.merge(fields[field], _either(listed), tell)
   for part in parts:
-    for field, own in part["properties"].items():
-      described.setdefault(field, []).append(own)
     for key, value in part.items():
       known = key in _FLATTENED or (part is schema and key in _HELD)
       if not known and (key, value) != ("additionalProperties", False):
@@ -361,11 +367,11 @@ def _flatten(
   held = {key: value for key, value in schema.items() if key in _HELD}
   if held.get("additionalProperties") is False:
     del held["additionalProperties"]  # As it is without.
-  if undescribed := sorted(required - described.keys()):
+  if undescribed := sorted(required - fields.keys()):
     held["required"] = undescribed
   return [
-    _Parameter(field, "body", _either(ways), field in required)
-    for field, ways in described.items()
+    _Parameter(field, "body", own, field in required)
+    for field, own in fields.items()
   ], held
 
 

@@ -19,7 +19,7 @@ from tooldev_jax import errors
 T = TypeVar("T")
 
 
-class RecordError(errors.UserError):
+class MismatchError(errors.UserError):
   """A JSON value that is not the record it should be.
 
   Attributes:
@@ -43,7 +43,9 @@ def to_json(value: Any) -> Any:
   if isinstance(value, (tuple, list)):
     return [to_json(item) for item in value]
   if isinstance(value, float) and not math.isfinite(value):
-    raise RecordError(f"{value} has no place in a record: JSON cannot hold it")
+    raise MismatchError(
+      f"{value} has no place in a record: JSON cannot hold it"
+    )
   return value
 
 
@@ -56,7 +58,7 @@ def from_json(kind: type[T], value: Any, where: str = "") -> T:
     where: path of the value, for messages.
 
   Raises:
-    RecordError: fields are missing, unknown or of another type; the message
+    MismatchError: fields are missing, unknown or of another type; the message
       names the path of each, what was found and what is allowed.
   """
   found: T = _read(kind, value, where or kind.__name__)
@@ -101,7 +103,7 @@ def _read_tuple(kinds: tuple[Any, ...], value: Any, where: str) -> Any:
   if kinds[-1] is Ellipsis:
     kinds = kinds[:1] * len(value)
   if len(value) != len(kinds):
-    raise RecordError(
+    raise MismatchError(
       f"{where}: found {len(value)} entries, allowed: {len(kinds)}"
     )
   items = {
@@ -146,10 +148,10 @@ def _read_all(
   for key, (kind, value, where) in items.items():
     try:
       found[key] = _read(kind, value, where)
-    except RecordError as e:
+    except MismatchError as e:
       problems += e.problems
   if problems:
-    raise RecordError(*problems)
+    raise MismatchError(*problems)
   return found
 
 
@@ -162,4 +164,4 @@ def _nearest(name: str, names: Sequence[str]) -> str:
 def _require(holds: bool, where: str, value: Any, allowed: str) -> None:
   if not holds:
     found = type(value).__name__
-    raise RecordError(f"{where}: found {found}, allowed: {allowed}")
+    raise MismatchError(f"{where}: found {found}, allowed: {allowed}")

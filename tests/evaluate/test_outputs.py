@@ -84,7 +84,7 @@ def test_only_the_clock_depends_on_the_clock():
 
 def test_figures_that_json_cannot_hold_are_refused():
   stage = summary.StageSummary("base", losses=(float("nan"),))
-  with pytest.raises(records.RecordError, match="no place in a record"):
+  with pytest.raises(records.MismatchError, match="no place in a record"):
     records.to_json(stage)
 
 
@@ -92,7 +92,7 @@ def test_a_wrong_type_deep_in_a_record_is_named():
   value = records.to_json(fake_summary())
   value["stages"][2]["calls"]["overall"]["exact"]["value"] = "high"
   with pytest.raises(
-    records.RecordError,
+    records.MismatchError,
     match=r"stages\[2\]\.calls\.overall\.exact\.value: found str, allowed: a",
   ):
     records.from_json(summary.RunSummary, value)

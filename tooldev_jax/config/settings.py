@@ -178,7 +178,7 @@ def from_config_dict(
   try:
     with unchecked():
       config = records.from_json(kind, values, where)
-  except records.RecordError as e:
+  except records.MismatchError as e:
     # The other values are still worth a look, but no combination is.
     raise UserError(
       "\n".join([str(e), *_wrong_values(kind, values, where)])

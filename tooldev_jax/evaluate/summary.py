@@ -167,6 +167,6 @@ def read_summary(path: io.PathLike) -> RunSummary:
   """Reads what `write_summary` wrote.
 
   Raises:
-    RecordError: the file holds something else.
+    MismatchError: the file holds something else.
   """
   return records.from_json(RunSummary, io.read_json(path), str(path))

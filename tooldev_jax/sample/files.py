@@ -137,7 +137,7 @@ def _outputs(
     )
   try:
     return [RequestOutput.from_json(row) for row in rows[1:]]
-  except records.RecordError as error:
+  except records.MismatchError as error:
     raise _damaged(path, error) from error
 
 

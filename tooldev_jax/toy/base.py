@@ -180,28 +180,30 @@ def phase_data(
   encoded = encoder.encode_all(views)
   if encoded.dropped:
     logging.info("phase %d: dropped %s", index, dict(encoded.dropped))
-  streams = encoded.encoded
+  sequences = encoded.encoded
   if phase.documents or phase.queries:
-    streams = tuple(_train_on_prompt(stream, phase, rng) for stream in streams)
+    sequences = tuple(
+      _train_on_prompt(sequence, phase, rng) for sequence in sequences
+    )
   loader = LoaderConfig(
     row_length=phase.row_length,
     batch_examples=phase.batch_examples,
     seed=config.seed,
   )
-  return TrainData(streams, loader, tokenizer.pad_id)
+  return TrainData(sequences, loader, tokenizer.pad_id)
 
 
 def _train_on_prompt(
-  stream: Encoded, phase: Phase, rng: random.Random
+  sequence: Encoded, phase: Phase, rng: random.Random
 ) -> Encoded:
-  """The same stream with a random share of the prompt trained as well."""
-  first = int(np.argmax(stream.tokens == toy_tokenizer.USER_ID))
+  """The same sequence with a random share of the prompt trained as well."""
+  first = int(np.argmax(sequence.tokens == toy_tokenizer.USER_ID))
   shares = [phase.documents] * first
-  shares += [phase.queries] * (len(stream.tokens) - first)
+  shares += [phase.queries] * (len(sequence.tokens) - first)
   chosen = [rng.random() < share for share in shares]
-  trained = stream.trained | np.asarray(chosen)
+  trained = sequence.trained | np.asarray(chosen)
   trained[0] = False
-  return dataclasses.replace(stream, trained=trained)
+  return dataclasses.replace(sequence, trained=trained)
 
 
 def _copying(words: Sequence[str], k: int, rng: random.Random) -> View:

@@ -100,3 +100,9 @@ def test_half_a_character_is_written_as_its_escape(tmp_path):
     log.append(row)
   with io.JsonlLog(tmp_path / "log.jsonl") as log:
     assert log.rows == [row]
+
+
+def test_a_digest_depends_on_every_row_and_their_order():
+  rows = [{"a": 1}, {"b": [2, 3]}]
+  assert io.digest(rows) == io.digest(iter(rows))
+  assert len({io.digest(x) for x in (rows, rows[::-1], rows[:1], [])}) == 4

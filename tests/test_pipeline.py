@@ -3,14 +3,16 @@
 import dataclasses
 import json
 import re
+import shutil
 
 import pytest
 from etils import epath
 
 from tests import pipeline_run
-from tooldev_jax import io, pipeline, states
+from tooldev_jax import io, pipeline, records, states
 from tooldev_jax.errors import UserError
 from tooldev_jax.toolcall.vocabulary import Example
+from tooldev_jax.workdir import Workdir, score_identity
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +123,87 @@ def test_another_config_in_the_folder_is_refused_with_the_difference(workdir):
     pipeline_run.run(other, workdir)
 
 
+@pytest.fixture
+def copy(workdir, tmp_path):
+  """A copy of the finished run, to go on with."""
+  folder = epath.Path(tmp_path) / "copy"
+  shutil.copytree(workdir, folder)
+  return folder
+
+
+def test_changed_evaluation_is_made_again_and_training_is_not(copy):
+  before = pipeline_run.digests(copy)
+  changes = {
+    "evaluate.max_call_tokens": 8,
+    "evaluate.tool_making": 0,
+    "train.log_every": 7,
+    "sampler.rows": 4,
+  }
+  config = pipeline_run.small_config(**changes)
+  said = pipeline_run.run(config, copy)
+  assert said[:2] == [
+    "changed: evaluate.max_call_tokens 64 -> 8, evaluate.tool_making 2 -> 0"
+    " (scores and report are made again)",
+    "changed: train.log_every 1 -> 7, sampler.rows 8 -> 4"
+    " (no file that was made depends on it)",
+  ]
+  assert "adapt/development_invocation.jsonl: made again" in "\n".join(said)
+  assert not [line for line in said if "trained control token" in line]
+  after = pipeline_run.digests(copy)
+  assert before.keys() == after.keys()
+  kept = ("adapt/result", "decompose/result", "round_1/calls", "export/")
+  for name in (x for x in before if x.startswith(kept)):
+    assert before[name] == after[name], name
+  answers = "decompose/test_invocation.jsonl"
+  assert before[answers] != after[answers]
+  summary = json.loads((copy / "summary.json").read_text())
+  assert all(stage["tools"] is None for stage in summary["stages"])
+  for state in states.read_states(config, copy):
+    assert state.scored_by == score_identity(config)
+  assert io.read_json(copy / "config.json") == records.to_json(config)
+  (line,) = pipeline_run.run(config, copy)
+  assert line.startswith("Nothing to do")
+
+
+def test_a_round_may_be_added_to_a_finished_run(copy):
+  before = pipeline_run.digests(copy)
+  config = pipeline_run.small_config(**{"evolve.rounds": 2})
+  said = pipeline_run.run(config, copy)
+  assert "round_2: asks queries again, all were taken" in said
+  names = [state.name for state in states.read_states(config, copy)]
+  assert names == ["adapt", "decompose", "round_1", "round_2"]
+  ledger = io.read_jsonl(copy / "round_2" / "ledger.jsonl")
+  first = io.read_jsonl(copy / "round_1" / "ledger.jsonl")
+  assert [row["id"] for row in ledger] == [row["id"] for row in first[:3]]
+  summary = json.loads((copy / "summary.json").read_text())
+  assert [r["name"] for r in summary["rounds"]] == ["round 1", "round 2"]
+  after = pipeline_run.digests(copy)
+  for name in (x for x in before if x.startswith(("adapt", "round_1"))):
+    assert before[name] == after[name], name
+
+
+def test_a_start_that_was_refused_does_not_bind_the_folder(tmp_path):
+  """Neither a mesh that does not fit nor the toy world's files do."""
+  refused = pipeline_run.small_config(**{"mesh.tensor": 3, "toy.examples": 30})
+  with pytest.raises(UserError, match="does not divide"):
+    pipeline_run.run(refused, tmp_path, ["adapt"])
+  assert not (tmp_path / "config.json").exists()
+  mended = pipeline_run.small_config(**{"lora.rank": 4})
+  pipeline_run.run(mended, tmp_path, ["adapt"])
+  assert len(io.read_jsonl(tmp_path / "data" / "examples.jsonl")) == 24
+  found = Workdir(tmp_path).identity("adapt")
+  assert found.config["lora.rank"] == 4
+  assert len(found.base) == len(found.inputs["documents"]) == 64
+
+
+def test_rows_that_changed_under_a_trained_stage_are_refused(copy):
+  file = copy / "data" / "examples.jsonl"
+  file.write_text("".join(file.read_text().splitlines(True)[1:]))
+  config = pipeline_run.small_config(**{"evolve.rounds": 2})
+  with pytest.raises(UserError, match=r"data\.examples: other rows than those"):
+    pipeline_run.run(config, copy)
+
+
 def test_a_stage_that_lacks_the_one_before_is_refused(tmp_path):
   config = pipeline_run.small_config()
   with pytest.raises(UserError, match="adapt has to be run before evolve"):
@@ -145,19 +228,18 @@ def test_all_processes_choose_their_stages_before_one_is_marked(
   tmp_path, monkeypatch
 ):
   barriers = []
+  config = pipeline_run.small_config(**{"adapt.epochs": 0})
 
   def barrier(name):
     """Behind it another process has been quicker."""
     barriers.append(name)
     if name == "stages chosen":
-      io.write_json(tmp_path / "done" / "adapt.json", {"stage": "adapt"})
+      Workdir(tmp_path).mark_done("adapt", config)
 
   monkeypatch.setattr(pipeline.processes, "barrier", barrier)
-  pipeline_run.run(
-    pipeline_run.small_config(**{"adapt.epochs": 0}), tmp_path, ["adapt"]
-  )
-  after = barriers[barriers.index("stages chosen") :]
-  assert after == ["stages chosen", "adapt.json written"]
+  pipeline_run.run(config, tmp_path, ["adapt"])
+  assert barriers[0] == "stages chosen"
+  assert barriers[-1] == "adapt done"
 
 
 def test_the_gold_of_the_queries_is_opened_by_evaluation_only(tmp_path):

@@ -9,7 +9,7 @@ from tests import pipeline_run
 from tooldev_jax import config as configs
 from tooldev_jax import io
 from tooldev_jax.errors import UserError
-from tooldev_jax.workdir import Workdir, deciding, digest, score_identity
+from tooldev_jax.workdir import Workdir, deciding, score_identity
 
 # Every field of a run once, by the earliest part whose files it decides.
 _TABLE = {
@@ -317,9 +317,3 @@ def test_a_field_that_came_later_had_its_default(config, tmp_path):
   assert workdir.check(config) == []
   with pytest.raises(UserError, match=r"train\.beta1: was 0\.9, is now 0\.5"):
     workdir.check(_changed(config, "train.beta1")[0])
-
-
-def test_a_digest_depends_on_every_row_and_their_order():
-  rows = [{"a": 1}, {"b": [2, 3]}]
-  assert digest(rows) == digest(iter(rows))
-  assert len({digest(x) for x in (rows, rows[::-1], rows[:1], [])}) == 4

@@ -11,6 +11,7 @@ different state. The fault tests enumerate these instants and end the process
 at each of them in turn.
 """
 
+import hashlib
 import json
 import os
 import time
@@ -98,6 +99,15 @@ def write_text(path: PathLike, text: str) -> None:
 def dumps(value: Any) -> str:
   """One JSON text for one value: sorted keys, so equal values, equal bytes."""
   return json.dumps(value, ensure_ascii=False, sort_keys=True, allow_nan=False)
+
+
+def digest(values: Iterable[Any]) -> str:
+  """SHA-256 of JSON values, in their order."""
+  found = hashlib.sha256()
+  for value in values:
+    found.update(dumps(value).encode())
+    found.update(b"\n")
+  return found.hexdigest()
 
 
 def write_json(path: PathLike, value: Any) -> None:

@@ -202,6 +202,7 @@ class Model:
       adapter=self._sharded_for_sampling(adapter.tree, "lora"),
       indices=list(token_ids),
       source=f"{self.base.fingerprint} {adapter.fingerprint}",
+      on_replace=self.say,
       on_output=Progress(f"{file.parent.name}/{file.stem}", self.say),
     )
     by_index = {output.index: output for output in outputs}

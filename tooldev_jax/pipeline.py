@@ -22,7 +22,7 @@ from etils import epath
 from tooldev_jax import io, records
 from tooldev_jax.ask import GreedyAnswers, sampled_answers
 from tooldev_jax.clock import RunClock
-from tooldev_jax.config import STAGES, RunConfig, differences
+from tooldev_jax.config import STAGES, RunConfig
 from tooldev_jax.data import inputs as inputs_
 from tooldev_jax.data import stages as data_
 from tooldev_jax.data.encoding import EncodedSet, Encoder
@@ -40,7 +40,6 @@ from tooldev_jax.seeds import fold
 from tooldev_jax.states import (
   State,
   choose_stages,
-  done_file,
   lead_first,
   read_states,
   state_file,
@@ -50,6 +49,7 @@ from tooldev_jax.toolcall.formats import get_format
 from tooldev_jax.toolcall.vocabulary import Example
 from tooldev_jax.toy.records import write_world
 from tooldev_jax.version import code_version
+from tooldev_jax.workdir import Workdir, score_identity
 
 Say = Callable[[str], None]
 
@@ -97,6 +97,16 @@ class Context:
     """Wall time of the parts."""
     machine = f"{platform.machine()}, {jax.devices()[0].device_kind}"
     return RunClock(self.workdir / "clock.json", machine, processes.is_lead())
+
+  def begin(self, stage: str) -> None:
+    """Binds the folder to what the stage's files follow from."""
+    Workdir(self.workdir).begin(
+      stage,
+      self.config,
+      self.model.base.fingerprint,
+      self.inputs.digests(),
+      code_version(),
+    )
 
   def adapter(self, name: str) -> Adapter:
     """The adapter that a stage or round of this name trained."""
@@ -153,14 +163,17 @@ def run(
     stages: of STAGES.
 
   Raises:
-    UserError: a mistake in the config or an input; the folder belongs to
-      another config; a stage needs one that was not run.
+    UserError: a mistake in the config or an input; a stage that was made is
+      bound to another config; a stage needs one that was not run.
   """
-  _claim(config, workdir)
-  todo = choose_stages(workdir, stages)
+  folder = Workdir(workdir)
+  changed = folder.check(config)
+  todo = choose_stages(folder, config, stages)
   # A process that looked after another had finished a stage would leave it
   # out, and wait for the others at another barrier than they.
   processes.barrier("stages chosen")
+  for line in changed:
+    say(line)
   if not todo:
     what = ", ".join(s for s in STAGES if s in stages)
     say(f"Nothing to do: {what} of {workdir} complete.")
@@ -168,7 +181,7 @@ def run(
   context = Context(config, workdir, say)
   for stage in todo:
     _RUN[stage](context)
-    write_once(done_file(workdir, stage), {"stage": stage})
+    folder.mark_done(stage, config)
 
 
 # --- stages -----------------------------------------------------------------
@@ -198,6 +211,7 @@ def evolve(context: Context) -> None:
 def export(context: Context) -> None:
   """Writes the current adapter as a PEFT folder."""
   with context.timed("export"):
+    Workdir(context.workdir).claim(context.config)
     adapter = context.current()
     if adapter is BASE:
       context.say("export: no adapter was trained; nothing to export.")
@@ -227,6 +241,7 @@ def _train_labelled(context: Context, name: str, role: str) -> None:
       # Decompose with nothing to learn is refused before adapt is trained.
       _sequences(context, "decompose")
     sequences = _sequences(context, name)
+    context.begin(name)
     _write_state(context, _train(context, name, context.current(), sequences))
 
 
@@ -236,6 +251,7 @@ def _train_labelled(context: Context, name: str, role: str) -> None:
 def _round(context: Context, number: int) -> State:
   name = f"round_{number}"
   before = context.current()
+  context.begin(name)
   made = _make_round(context, number, before)
   context.say(f"{name}: kept {len(made.kept)} of {len(made.ledger)} queries")
   standing = _standing(context, before)
@@ -251,6 +267,7 @@ def _round(context: Context, number: int) -> State:
       verdict=f"nothing to learn: {why}",
       exact=standing.exact,
       over_call=standing.over_call,
+      scored_by=score_identity(context.config),
       examples=0,
       tokens=0,
       steps=0,
@@ -269,11 +286,10 @@ def _make_round(
   folder = context.workdir / f"round_{number}"
   if evolve_.is_made(folder):
     return evolve_.read_round(folder)
-  config, queries = context.config.evolve, context.inputs.queries
-  size = config.round_size(len(queries))
+  config = context.config.evolve
   seed = fold(context.config.seed, "round", number)
   made = evolve_.make_round(
-    queries[(number - 1) * size : number * size],
+    _queries(context, number),
     sampled_answers(context.model, before, config.top_k, seed),
     get_format(context.config.view.call_format),
     config,
@@ -284,6 +300,22 @@ def _make_round(
     evolve_.write_round(folder, made)
   processes.barrier(f"{folder.name} made")
   return made
+
+
+def _queries(context: Context, number: int) -> list[Example]:
+  """The queries of a round: those after the ones that earlier rounds took.
+
+  Where rounds were added and all are taken, it begins again with the first.
+  """
+  queries = context.inputs.queries
+  taken = 0
+  for earlier in range(1, number):
+    made = evolve_.read_round(context.workdir / f"round_{earlier}")
+    taken += len(made.ledger)
+  size = context.config.evolve.round_size(len(queries))
+  if taken + size > len(queries):
+    context.say(f"round_{number}: asks queries again, all were taken")
+  return [queries[(taken + i) % len(queries)] for i in range(size)]
 
 
 def _judge(
@@ -367,6 +399,7 @@ def _train(
     verdict="",
     exact=scores.exact,
     over_call=scores.over_call,
+    scored_by=score_identity(context.config),
     examples=data.report.examples,
     tokens=data.report.trained_tokens * data.config.epochs,
     steps=result.steps,
@@ -378,8 +411,22 @@ def _standing(context: Context, adapter: Adapter) -> evaluate_.Development:
   """Development scores of an earlier state, or of the base."""
   for state in context.states():
     if state.name == adapter.name:
+      state = _rescored(context, state)
       return evaluate_.Development(state.exact, state.over_call)
   return _development(context, adapter)
+
+
+def _rescored(context: Context, state: State) -> State:
+  """A state with scores by today's development; its verdict stays."""
+  today = score_identity(context.config)
+  if state.scored_by == today:
+    return state
+  scores = _development(context, context.adapter(state.adapter_from))
+  found = dataclasses.replace(
+    state, exact=scores.exact, over_call=scores.over_call, scored_by=today
+  )
+  write_once(state_file(context.workdir, state.name), records.to_json(found))
+  return found
 
 
 def _development(context: Context, adapter: Adapter) -> evaluate_.Development:
@@ -418,6 +465,15 @@ def _notices(name: str, found: EncodedSet) -> tuple[Notice, ...]:
 def evaluate(context: Context) -> None:
   """Scores every state on the test examples and writes the report."""
   with context.timed("evaluate"):
+    folder = Workdir(context.workdir)
+    folder.claim(context.config)
+    changed = folder.changed(
+      context.model.base.fingerprint, context.inputs.digests()
+    )
+    for line in changed:
+      context.say(f"careful: {line}")
+    for state in context.states():
+      _rescored(context, state)
     summary = _summary(context)
     if processes.is_lead():
       report.write_report(context.workdir, summary)
@@ -527,21 +583,6 @@ def read_inputs(
     write_world(config.toy, data)
   official = evaluate_.read_official(config.evaluate, config.seed)
   return inputs_.read_inputs(config, workdir, official.examples), official
-
-
-def _claim(config: RunConfig, workdir: epath.Path) -> None:
-  """Writes the config into a new folder, or compares with the old one."""
-  file = workdir / "config.json"
-  mine = records.to_json(config)
-  if processes.is_lead() and not file.exists():
-    io.write_json(file, mine)
-  processes.barrier("config written")
-  changed = differences(io.read_json(file), mine)
-  if changed:
-    raise UserError(
-      f"{workdir} holds a run with another config. Use another"
-      " --workdir, or the old config:\n  " + "\n  ".join(changed)
-    )
 
 
 def _write_state(context: Context, state: State) -> None:

@@ -15,6 +15,7 @@ from tooldev_jax.config import STAGES, RunConfig
 from tooldev_jax.data.inputs import Notice
 from tooldev_jax.errors import UserError
 from tooldev_jax.parallel import processes
+from tooldev_jax.workdir import Workdir
 
 T = TypeVar("T")
 
@@ -34,6 +35,8 @@ class State:
     exact: share of exact calls on development.
     over_call: share of irrelevant development queries that were answered with
       calls; None without any.
+    scored_by: what those scores depend on beside the state, by
+      `workdir.score_identity`.
     examples: sequences trained on, an epoch.
     tokens: trained tokens, all epochs.
     steps: updates.
@@ -48,6 +51,7 @@ class State:
   verdict: str
   exact: float
   over_call: float | None
+  scored_by: str
   examples: int
   tokens: int
   steps: int
@@ -70,12 +74,9 @@ def state_file(workdir: epath.Path, name: str) -> epath.Path:
   return workdir / name / "state.json"
 
 
-def done_file(workdir: epath.Path, stage: str) -> epath.Path:
-  """What the pipeline writes when a stage has come to its end."""
-  return workdir / "done" / f"{stage}.json"
-
-
-def choose_stages(workdir: epath.Path, picked: Sequence[str]) -> list[str]:
+def choose_stages(
+  folder: Workdir, config: RunConfig, picked: Sequence[str]
+) -> list[str]:
   """The picked stages that are not complete, in order.
 
   Raises:
@@ -86,7 +87,7 @@ def choose_stages(workdir: epath.Path, picked: Sequence[str]) -> list[str]:
     raise UserError(
       f"--stages: {unknown[0]!r} is not one of {', '.join(STAGES)}"
     )
-  done = {s for s in STAGES if done_file(workdir, s).exists()}
+  done = {s for s in STAGES if folder.is_done(s, config)}
   todo = [s for s in STAGES if s in picked and s not in done]
   for stage in STAGES[: STAGES.index(todo[0])] if todo else ():
     # What is exported does not depend on how it scores.

@@ -23,9 +23,8 @@ with them once in a while; the data and their order do not.
 """
 
 import dataclasses
-import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from etils import epath
@@ -94,16 +93,7 @@ def score_identity(config: RunConfig) -> str:
   """Digest of what decides a state's scores beside the state itself."""
   values = flat(config)
   own = [x for x, f in _FIELDS.items() if f.setting.decides == "evaluate"]
-  return digest([{path: values[path] for path in own}])
-
-
-def digest(rows: Iterable[Any]) -> str:
-  """SHA-256 of JSON values, in their order."""
-  found = hashlib.sha256()
-  for row in rows:
-    found.update(io.dumps(row).encode())
-    found.update(b"\n")
-  return found.hexdigest()
+  return io.digest([{path: values[path] for path in own}])
 
 
 class Workdir:
@@ -311,7 +301,7 @@ def _done_for(stage: str, config: RunConfig) -> dict[str, Any]:
   part = {"evolve": "rounds", "export": "rounds"}.get(stage, stage)
   rounds = {} if part in ("adapt", "decompose") else {"rounds": config.rounds}
   values = {**stage_config(config, part), **rounds}
-  return {"stage": stage, "identity": digest([values])}
+  return {"stage": stage, "identity": io.digest([values])}
 
 
 def _holds_artefacts(folder: epath.Path) -> bool:

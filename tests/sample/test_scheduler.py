@@ -5,6 +5,7 @@ slots, refills and continued samples, and know each token beforehand.
 """
 
 import dataclasses
+import functools
 import itertools
 
 import jax
@@ -409,6 +410,33 @@ def test_samples_that_cannot_be_read_are_left_alone(sampler, tmp_path, name):
   with pytest.raises(UnreadableError, match="could not be read"):
     sample_to_file(tmp_path / "samples.jsonl", sampler, PARAMS, [[1]], settings)
   assert (tmp_path / name).is_dir()
+
+
+def test_a_file_of_another_job_makes_room_when_the_new_one_is_there(
+  sampler, tmp_path
+):
+  path, said = tmp_path / "samples.jsonl", []
+  ask = functools.partial(
+    sample_to_file, path, sampler, PARAMS, on_replace=said.append
+  )
+  settings = SamplingParams(max_new_tokens=2)
+  ask([[1]], settings)
+  first = path.read_bytes()
+  assert ask([[1]], settings) and not said
+
+  def killed(*_):
+    raise Killed
+
+  with pytest.raises(Killed):
+    ask([[2]], settings, on_output=killed)
+  assert not path.exists()
+  assert (tmp_path / "samples.jsonl.previous").read_bytes() == first
+  # What was half done for the second job is no part of the third.
+  (output,) = ask([[3, 4]], settings)
+  assert output.prompt_len == 2
+  assert [file.name for file in tmp_path.iterdir()] == ["samples.jsonl"]
+  assert len(said) == 2 and "samples.jsonl: made again" in said[0]
+  assert path.read_bytes() != first
 
 
 def test_calls_that_make_no_sense_are_refused(sampler):

@@ -67,6 +67,13 @@ class Inputs:
     """Examples by role."""
     return {role: len(getattr(self, role)) for role in (*TRAINING, *EVALUATION)}
 
+  def digests(self) -> Mapping[str, str]:
+    """SHA-256 of what is trained on, by role."""
+    return {
+      role: io.digest(example.to_json() for example in getattr(self, role))
+      for role in TRAINING
+    }
+
 
 def read_inputs(
   config: RunConfig, workdir: epath.Path, bfcl: Sequence[Example] = ()

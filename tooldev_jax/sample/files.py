@@ -8,6 +8,7 @@ their part of the prompts.
 """
 
 import hashlib
+import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -38,6 +39,7 @@ def sample_to_file(
   indices: Sequence[int] | None = None,
   source: str = "",
   on_output: OnOutput | None = None,
+  on_replace: Callable[[str], None] | None = None,
 ) -> list[RequestOutput]:
   """Samples every prompt into a JSON-lines file, or continues an earlier call.
 
@@ -55,6 +57,8 @@ def sample_to_file(
     source: whatever else the samples depend on, such as the hashes of base and
       adapter; part of the job's name.
     on_output: called with each output as it comes.
+    on_replace: called with a line where the file is of another job, which is
+      then sampled again in its place; None refuses.
 
   Returns:
     The outputs in the prompts' order. Nothing is sampled if the file is
@@ -70,6 +74,8 @@ def sample_to_file(
     sampling = [sampling] * len(prompts)
   job = {"job": _digest(prompts, sampling, numbers, source)}
   logs = _log_paths(path)
+  if on_replace is not None:
+    _set_aside(path, logs, job, on_replace)
   with reading(path):
     complete = path.exists()
   if not complete:
@@ -96,9 +102,50 @@ def sample_to_file(
     processes.barrier(f"{path.name}: written")
   outputs = _read(path, job)
   if processes.is_lead():
-    for log_path in logs:
+    for log_path in (*logs, _previous(path)):
       log_path.unlink(missing_ok=True)
   return outputs
+
+
+def _set_aside(
+  path: epath.Path,
+  logs: Sequence[epath.Path],
+  job: dict[str, str],
+  say: Callable[[str], None],
+) -> None:
+  """Makes room for this job. A complete file of another one is kept beside
+  the place until the new one is written."""
+  others = [x for x in (path, *logs) if _job_of(x) not in (None, job)]
+  processes.barrier(f"{path.name}: looked at")
+  if others:
+    say(
+      f"{path.parent.name}/{path.name}: made again, for other prompts or"
+      " settings"
+    )
+  if processes.is_lead():
+    for other in others:
+      if other == path:
+        other.replace(_previous(path))
+      else:
+        other.unlink()
+  processes.barrier(f"{path.name}: room made")
+
+
+def _previous(path: epath.Path) -> epath.Path:
+  return path.parent / f"{path.name}.previous"
+
+
+def _job_of(path: epath.Path) -> Any:
+  """The first row of a file if it names a job."""
+  try:
+    with reading(path):
+      if not path.exists():
+        return None
+      with path.open() as f:
+        row = json.loads(f.readline())
+  except ValueError:  # Torn or damaged: not for us to judge.
+    return None
+  return row if isinstance(row, dict) and "job" in row else None
 
 
 def _log_paths(path: epath.Path) -> list[epath.Path]:
@@ -156,8 +203,9 @@ def _ordered(
 
 
 def _damaged(path: epath.Path, error: Exception) -> UserError:
+  why = "; ".join(str(error).splitlines())
   return UserError(
-    f"{path} is damaged ({error}); nothing was deleted. Move it away to sample"
+    f"{path} is damaged ({why}); nothing was deleted. Move it away to sample"
     " again."
   )
 

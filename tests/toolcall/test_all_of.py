@@ -59,6 +59,11 @@ def _merge(first, second):
     ),
     ({"description": "A."}, {"description": "B."}, {"description": "B."}),
     (True, {"type": "string"}, {"type": "string"}),
+    (
+      {"type": "object"},
+      {"properties": {}},
+      {"type": "object", "properties": {}},
+    ),
     ({"type": "string"}, False, False),
     # What one keyword cannot say stays in an honest `allOf`.
     (

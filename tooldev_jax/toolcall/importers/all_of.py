@@ -42,9 +42,8 @@ def merge(first: Json, second: Json, tell: Tell) -> Json:
     return second if first is True else first
   found, more = dict(first), dict(second)
   rest = _split(found, more)
-  properties = _properties(found, more, tell)
-  if properties:
-    found["properties"] = properties
+  if "properties" in found or "properties" in more:
+    found["properties"] = _properties(found, more, tell)
   for key, value in more.items():
     if key == "properties" or (key in found and _same(found[key], value)):
       continue

@@ -214,9 +214,7 @@ class Encoder:
     for turn, _ in trained:
       # The view whose answer is this turn.
       cut = dataclasses.replace(
-        view,
-        messages=view.messages[:turn],
-        target=self._turn_text(view.messages[turn]),
+        view, messages=view.messages[:turn], target=self._turn_text(view, turn)
       )
       drafts.append(self._draft(cut, self._dialogue(cut, False), ()))
     return [*drafts, self._draft(view, dialogue, ())]
@@ -225,7 +223,7 @@ class Encoder:
     self, view: views.View, dialogue: template.Dialogue, wanted: Sequence[bool]
   ) -> _Draft:
     pieces = self._prompt(view, dialogue, wanted)
-    answer = self._answer_pieces(view.target, view.kind == "invocation")
+    answer = self._answer_pieces(view, view.target, view.kind == "invocation")
     pieces += [(piece, True) for piece in answer]
     return _Draft(view, wanted, pieces)
 
@@ -237,7 +235,8 @@ class Encoder:
     first, *others = dialogue.parts
     pieces = [(x, False) for x in self.tokenizer.text_pieces(first, first=True)]
     for turn, want, part in zip(dialogue.turns, wanted, others, strict=True):
-      said = self._answer_pieces(self._turn_text(view.messages[turn]), True)
+      text = self._turn_text(view, turn)
+      said = self._answer_pieces(view, text, True)
       pieces += [(piece, want) for piece in said]
       pieces += [(piece, False) for piece in self.tokenizer.text_pieces(part)]
     return pieces
@@ -261,26 +260,29 @@ class Encoder:
   def _trains(self, view: views.View, turn: int) -> bool:
     message = view.messages[turn]
     asked = any(m.role == "user" for m in view.messages[:turn])
-    if not (asked and message.trained and self._turn_text(message).strip()):
+    if not (asked and message.trained and self._turn_text(view, turn).strip()):
       return False
     return self.options.turns == "all" or bool(message.calls)
 
-  def _turn_text(self, message: vocabulary.Message) -> str:
+  def _turn_text(self, view: views.View, turn: int) -> str:
+    message = view.messages[turn]
     text = self._thoughtless(message.content)
     if not message.calls:
       return text
     try:
-      return self._format.render(message.calls, text)
+      return self._format.render(message.calls, text, _names(view))
     except formats.RenderError as e:
       raise EncodeError(UNWRITABLE, str(e)) from e
 
   def _thoughtless(self, text: str) -> str:
     return _THOUGHT.sub("", text) if self.options.strip_thoughts else text
 
-  def _answer_pieces(self, text: str, calls: bool) -> list[tokenizer.Piece]:
+  def _answer_pieces(
+    self, view: views.View, text: str, calls: bool
+  ) -> list[tokenizer.Piece]:
     """An assistant turn with its end; marks count where it holds calls."""
     text = self._thoughtless(text)
-    spans = self._mark_spans(text) if calls else []
+    spans = self._mark_spans(text, _names(view)) if calls else []
     if not spans or spans[0][0] > 0:
       text = self._lead + text
       spans = [(i + len(self._lead), j + len(self._lead)) for i, j in spans]
@@ -291,12 +293,14 @@ class Encoder:
       cursor = j
     return [*(piece for piece in pieces if piece.text), self._end]
 
-  def _mark_spans(self, text: str) -> list[tuple[int, int]]:
+  def _mark_spans(
+    self, text: str, names: Sequence[str]
+  ) -> list[tuple[int, int]]:
     """Where `text` has the format's own marks, outside of string values."""
     if self._marks is None or not self._marks.search(text):
       return []
     try:
-      if not self._format.parse(text).calls:
+      if not self._format.parse(text, names).calls:
         return []
     except formats.ParseError:
       return []
@@ -370,6 +374,11 @@ class Encoder:
     (made,) = self._tokenised([self._draft(smaller, dialogue, draft.wanted)])
     dropped = len(view.tools) - len(tools)
     return dataclasses.replace(made, dropped_tools=dropped)
+
+
+def _names(view: views.View) -> list[str]:
+  """What calls may name, as whoever reads the answer knows it."""
+  return [tool.name for tool in view.tools]
 
 
 def toolace_system(tools: Sequence[vocabulary.Tool], call_format: str) -> str:

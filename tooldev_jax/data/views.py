@@ -178,7 +178,8 @@ def _answer(example: vocabulary.Example, seed: int, options: ViewConfig) -> str:
   text = example.answer if options.keep_text else ""
   call_format = formats.get_format(options.call_format)
   try:
-    return call_format.render(example.calls, text)
+    names = [tool.name for tool in example.tools]
+    return call_format.render(example.calls, text, names)
   except formats.RenderError as e:
     raise ViewError(f"example {example.id}: {e}") from e
 

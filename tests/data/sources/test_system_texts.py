@@ -248,6 +248,38 @@ def test_words_in_brackets_stay_words(tmp_path):
   assert (example.calls, example.answer) == ((), said)
 
 
+@pytest.mark.parametrize(
+  "tool",
+  [
+    {"name": "news", "description": "N.", "inputSchema": _SCHEMA},
+    {"name": "news", "description": "N.", "input_schema": _SCHEMA},
+    {
+      "name": "news",
+      "description": "N.",
+      "required_parameters": [],
+      "optional_parameters": [{"name": "city", "type": "STRING"}],
+    },
+  ],
+)
+def test_tools_in_other_dialects_keep_their_parameters(tmp_path, tool):
+  for system in (json.dumps([tool]), f"<tools>{json.dumps(tool)}</tools>"):
+    (read,) = toolprompt.take_apart(system).tools()
+    assert read.parameters["properties"]["city"]["type"] == "string"
+  odd = {"name": "news", "description": "N.", "call_arguments": _SCHEMA}
+  row = {**_hermes("Hi."), "tools": json.dumps([odd])}
+  (bad,) = _read(tmp_path, "hermes", row).rejected
+  assert "call_arguments" in bad.detail
+  row = {"query": "Go.", "answers": "[]", "tools": [odd]}
+  (bad,) = _read(tmp_path, "xlam", row).rejected
+  assert "call_arguments" in bad.detail
+
+
+def test_labels_stay_with_what_they_label():
+  block = f"<tools>{json.dumps(_NEWS)}</tools>"
+  apart = toolprompt.take_apart(f"Use these tools:\n{block}\nUser: Ann\n")
+  assert apart.said == "User: Ann"
+
+
 def test_json_in_a_loose_reading_only_is_told():
   with pytest.raises(rows.RowError, match="a tool cannot be read"):
     toolprompt.take_apart('{"a": NaN}')

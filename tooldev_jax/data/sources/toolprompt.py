@@ -14,9 +14,11 @@ import dataclasses
 import itertools
 import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import NoReturn
 
 from tooldev_jax.data.sources import padding, rows
 from tooldev_jax.toolcall import jsontext, vocabulary
+from tooldev_jax.toolcall.importers import base, functions
 
 _TAGGED = re.compile(
   r"<(tools|functions|available_tools|available_functions)>"
@@ -30,9 +32,14 @@ _BETWEEN = re.compile(r"[\s,;]*\Z")
 _PARAMETERS = re.compile(r"\bparameters[\"']?\s*:\s*(?:\{|\Z)", re.IGNORECASE)
 _ITS_NAME = re.compile(r"\bname[\"']?\s*:\s*[\"']?([^\"'\n,}]{1,80})")
 _START = re.compile(r"[\[{]")
+_SCHEMA_KEYS = (
+  "parameters", "input_schema", "inputSchema", "args_schema",
+  "input_parameters", "required_parameters", "optional_parameters",
+  "parameter_definitions",
+)  # fmt: skip
 _MAX_STARTS = 10_000
 
-_SENTENCE = re.compile(r"(?<=[.!?:;])\s+")
+_SENTENCE = re.compile(r"(?<=[.!?;])\s+")
 _LIST_MARK = re.compile(r"\A\s*(?:\d{1,2}[.)]\s+|[-*#>]+\s*)+")
 _WORD = re.compile(r"[^\W_]+")
 # The words of the prompts that public sets (Hermes, Glaive, ToolACE, xLAM,
@@ -104,16 +111,27 @@ class SystemText:
 
 
 def read_tool(definition: jsontext.Json) -> vocabulary.Tool:
-  """One tool.
+  """One tool, which may be padded or in a dialect that importers know.
 
   Raises:
     RowError: it is none; the error names it where it has a name.
   """
+  inner = _inner(definition)
   try:
+    if inner.get("parameters") is None:
+      (entry,) = functions.entries(definition)
+      tool = entry.build(_refuse)
+      schema = padding.clean_schema(tool.parameters)
+      return dataclasses.replace(tool, parameters=schema)
     return padding.read_tool(definition)
-  except vocabulary.RecordError as e:
-    shown = jsontext.dump(_inner(definition).get("name", definition))
+  except (vocabulary.RecordError, base.Refused, ValueError) as e:
+    shown = jsontext.dump(inner.get("name", definition))
     raise rows.RowError("a tool cannot be read", f"{shown[:80]}: {e}") from e
+
+
+def _refuse(detail: str) -> NoReturn:
+  """Raises where an importer would leave something out of a tool."""
+  raise ValueError(detail)
 
 
 def take_apart(text: str) -> SystemText:
@@ -228,9 +246,10 @@ def _defines(
 
 def _has_schema(item: Mapping[str, jsontext.Json]) -> bool:
   """Whether `item` has the shape of a tool with parameters."""
-  if "parameters" not in item or "arguments" in item:
+  keys = [key for key in _SCHEMA_KEYS if key in item]
+  if not keys or "arguments" in item:
     return False
-  schema = item["parameters"]
+  schema = item[keys[0]]
   if not isinstance(schema, Mapping):
     return "description" in item
   # A sample call may say "parameters" too; its values are no schemas.

@@ -33,7 +33,7 @@ def _tool(tool: rows.Row) -> vocabulary.Tool:
   is_schema = isinstance(parameters, Mapping) and isinstance(
     parameters.get("type"), str
   )
-  if is_schema or tool.get("function") is not None:
+  if is_schema or parameters is None:
     return toolprompt.read_tool(tool)
   return vocabulary.Tool(
     name=rows.text_field(tool, "name"),

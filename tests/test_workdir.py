@@ -317,3 +317,17 @@ def test_a_field_that_came_later_had_its_default(config, tmp_path):
   assert workdir.check(config) == []
   with pytest.raises(UserError, match=r"train\.beta1: was 0\.9, is now 0\.5"):
     workdir.check(_changed(config, "train.beta1")[0])
+
+
+def test_files_of_unknown_origin_are_taken_as_they_are_and_told(
+  config, tmp_path
+):
+  """As when a round's examples were copied from another folder."""
+  io.write_jsonl(tmp_path / "round_1" / "kept.jsonl", [])
+  workdir = Workdir(tmp_path)
+  (line,) = workdir.check(config)
+  assert line.startswith("round_1: has files, and nothing says what they were")
+  workdir.begin("round_1", config, **_FACTS)
+  assert workdir.check(config) == []
+  with pytest.raises(UserError, match="round_1 was made with it"):
+    workdir.check(_changed(config, "evolve.samples")[0])

@@ -144,6 +144,8 @@ class Workdir:
     new, found = flat(config), {}
     for stage in begun:
       old = self._config_of(stage)
+      if old is None:
+        continue
       for path in deciding(part_of(stage)):
         before = old.get(path, _default(path))
         if before != new[path] and path not in found:
@@ -163,7 +165,12 @@ class Workdir:
     """What changed since the last start, a line for each consequence."""
     file = self.path / CONFIG_FILE
     if not file.exists():
-      return []
+      unknown = [stage for stage in begun if self.identity(stage) is None]
+      return [
+        f"{stage}: has files, and nothing says what they were made with; they"
+        " are taken as they are"
+        for stage in unknown
+      ]
     old, new = _flattened(io.read_json(file)), flat(config)
     changed: dict[str, list[str]] = {}
     for path, field in _FIELDS.items():
@@ -266,18 +273,13 @@ class Workdir:
       return None
     return records.from_json(Identity, io.read_json(file), str(file))
 
-  def _config_of(self, stage: str) -> Mapping[str, Any]:
-    """The fields that a stage was made with, by path."""
+  def _config_of(self, stage: str) -> Mapping[str, Any] | None:
+    """The fields that a stage was made with, by path; None if nothing says."""
     found = self.identity(stage)
     if found is not None:
       return found.config
     file = self.path / CONFIG_FILE
-    if file.exists():
-      return _flattened(io.read_json(file))
-    raise UserError(
-      f"{self.path / stage} holds files, and neither {IDENTITY_FILE} nor"
-      f" {file} says what they were made with; use another --workdir"
-    )
+    return _flattened(io.read_json(file)) if file.exists() else None
 
   # --- what is complete -----------------------------------------------------
 

@@ -193,6 +193,10 @@ _ODD = {
   "deprecated": ({}, None),
   "type": (["string", "tensor"], None),
   "anyOf": ([], None),
+  "not": ("x", None),
+  "contains": (5, None),
+  "dependentRequired": ({"a": "b"}, None),
+  "$comment": ([5], None),
 }
 
 

@@ -44,8 +44,8 @@ class SchemaReader:
     return found
 
   def _node(self, node: Json, where: str) -> Json:
-    if isinstance(node, str) and node.lower() in ("true", "false"):
-      node = node.lower() == "true"
+    if _is_flag(node):
+      node = as_flag(node)
     if isinstance(node, bool):
       return node
     if node == []:  # PHP writes an empty object so.
@@ -88,6 +88,8 @@ class SchemaReader:
     if key in dialects.SINGLE:
       if isinstance(value, str):  # `items: string`
         value = type_names.type_schema(value) or value
+      if not isinstance(value, Mapping | bool | list) and not _is_flag(value):
+        raise ValueError("not a schema")
       return self.schema(value, where)
     return _READ[key](value) if key in _READ else value
 
@@ -152,6 +154,13 @@ def as_flag(value: Json) -> bool:
   raise ValueError("not a boolean")
 
 
+def _is_flag(value: Json) -> bool:
+  return isinstance(value, bool | str) and str(value).lower() in (
+    "true",
+    "false",
+  )
+
+
 def _number(value: Json) -> int | float:
   try:
     read = jsontext.load(value) if isinstance(value, str) else value
@@ -178,9 +187,7 @@ def _positive(value: Json) -> int | float:
 
 def _bound(value: Json) -> bool | int | float:
   """Draft 4's boolean, or a number."""
-  if isinstance(value, bool) or str(value).lower() in ("true", "false"):
-    return as_flag(value)
-  return _number(value)
+  return as_flag(value) if _is_flag(value) else _number(value)
 
 
 def _list(value: Json) -> list[Json]:
@@ -190,7 +197,7 @@ def _list(value: Json) -> list[Json]:
 
 
 def _required(value: Json) -> bool | list[str]:
-  if isinstance(value, str) and value.lower() not in ("true", "false"):
+  if isinstance(value, str) and not _is_flag(value):
     return [value]
   if not isinstance(value, list):
     return as_flag(value)
@@ -198,6 +205,15 @@ def _required(value: Json) -> bool | list[str]:
   if not all(isinstance(name, str) for name in names):
     raise ValueError("not a list of names")
   return list(dict.fromkeys(names))
+
+
+def _dependent(value: Json) -> Mapping[str, list[str]]:
+  if not isinstance(value, Mapping) or not all(
+    isinstance(names, list) and all(isinstance(name, str) for name in names)
+    for names in value.values()
+  ):
+    raise ValueError("not lists of names")
+  return {key: list(dict.fromkeys(names)) for key, names in value.items()}
 
 
 def _examples(value: Json) -> list[Json]:
@@ -223,6 +239,7 @@ def _type(value: Json) -> str | list[str]:
 
 _READ: Mapping[str, Callable[[Json], Json]] = {
   **dict.fromkeys(("title", "description", "format", "pattern"), as_text),
+  **dict.fromkeys(("contentMediaType", "contentEncoding", "$comment"), as_text),
   **dict.fromkeys(("minLength", "maxLength", "minItems", "maxItems"), _count),
   **dict.fromkeys(("minProperties", "maxProperties"), _count),
   **dict.fromkeys(("minContains", "maxContains"), _count),
@@ -234,6 +251,7 @@ _READ: Mapping[str, Callable[[Json], Json]] = {
   "enum": _list,
   "examples": _examples,
   "required": _required,
+  "dependentRequired": _dependent,
   "type": _type,
 }
 

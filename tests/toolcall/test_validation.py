@@ -1,12 +1,15 @@
 import pytest
 
 from tooldev_jax.toolcall import dialects
+from tooldev_jax.toolcall.checks import check_call, check_tool
+from tooldev_jax.toolcall.findings import Reason
 from tooldev_jax.toolcall.validation import (
   GivenUp,
   Steps,
   Validator,
   schema_errors,
 )
+from tooldev_jax.toolcall.vocabulary import Call, Tool
 
 _VALUES = (
   *(None, True, 0, -1, 1.5, "", "x", [], {}, [None], [[]], [{}], [True]),
@@ -114,3 +117,32 @@ def test_errors_come_in_the_order_of_the_value():
   validator = Validator({"additionalProperties": {"type": "string"}})
   errors = validator.errors(dict.fromkeys(names, 1))
   assert [error.instance_path for error in errors] == [[n] for n in names]
+
+
+_BAD = {"type": "string", "default": 3}
+_HOLDERS = (
+  *((f"{key}/a", {key: {"a": _BAD}}) for key in dialects.NAMED),
+  *((f"{key}/1", {key: [{}, _BAD]}) for key in (*dialects.LISTED, "items")),
+  *((key, {key: _BAD}) for key in dialects.SINGLE),
+)
+
+
+@pytest.mark.parametrize(("place", "holder"), _HOLDERS)
+def test_a_default_is_checked_wherever_it_is(place, holder):
+  tool = Tool("f", "F.", {"type": "object", "not": {"allOf": [holder]}})
+  found = {finding.where: finding.reason for finding in check_tool(tool)}
+  where = f"/parameters/not/allOf/0/{place}/default"
+  assert found[where] is Reason.BAD_DEFAULT
+
+
+def test_a_reference_may_lead_into_a_list_of_items():
+  pair = {"type": "array", "items": [{"type": "string"}, {"type": "integer"}]}
+  parameters = {
+    "type": "object",
+    "properties": {"pair": pair, "n": {"$ref": "#/properties/pair/items/1"}},
+  }
+  tool = Tool("f", "F.", parameters)
+  assert not any(finding.unsound for finding in check_tool(tool))
+  assert check_call(Call("f", {"n": 1}), [tool]) == ()
+  (finding,) = check_call(Call("f", {"n": "x"}), [tool])
+  assert (finding.reason, finding.where) == (Reason.WRONG_TYPE, "/arguments/n")

@@ -133,7 +133,9 @@ def _check_node(where: str, node: Schema, root: Schema) -> Iterator[Finding]:
     if not known:
       yield Finding(Reason.UNKNOWN_TYPE, f"{where}/type", f"{name!r}")
   reference = node.get("$ref")
-  if reference is not None and schemas.lookup(reference, root) is None:
+  if reference is not None and (
+    schemas.lookup(dialects.modern_place(reference), root) is None
+  ):
     detail = f"{reference!r} is not in this document"
     yield Finding(Reason.BAD_REFERENCE, f"{where}/$ref", detail)
   if "pattern" in node and not patterns.is_known(node["pattern"]):

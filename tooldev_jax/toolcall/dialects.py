@@ -90,6 +90,14 @@ def modern_place(pointer: str) -> str:
   return _LISTED_ITEM.sub("/prefixItems/", pointer)
 
 
+def _reference(reference: str) -> str:
+  """A local reference, as a URI, to where `modernise` puts its target."""
+  if not reference.startswith("#"):
+    return reference
+  pointer = urllib.parse.unquote(reference[1:])
+  return "#" + schemas.quote(modern_place(pointer))
+
+
 def subschemas(schema: Schema, where: str) -> Iterator[tuple[str, Schema]]:
   """`schema` and all schemas inside it, each with its JSON pointer.
 
@@ -184,13 +192,6 @@ class _Checkable(_Modernise):
     if "integer" in types and "number" not in types:
       modern[INTEGER] = True
     return modern
-
-
-def _reference(reference: str) -> str:
-  """A local reference as URIs are written."""
-  if not reference.startswith("#"):
-    return reference
-  return "#" + schemas.quote(urllib.parse.unquote(reference[1:]))
 
 
 def _exclude(schema: dict[str, Json], bound: str) -> None:

@@ -46,7 +46,7 @@ class Tool:
     name: what calls say.
     description: for the model.
     parameters: a JSON Schema whose type is object. It is kept as its source
-      wrote it, Python type names included; `tools.schemas` reads those.
+      wrote it, Python type names included; `toolcall.schemas` reads those.
   """
 
   name: str

@@ -23,9 +23,13 @@ import jax
 import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 
+from tooldev_jax.models.attention_math import (
+  MASKED,
+  fill_up,
+  soft_cap_and_slope,
+  visible_TxS,
+)
 from tooldev_jax.models.config import AttentionSpec
-from tooldev_jax.models.packed import MASKED, fill_up, visible_TxS
-from tooldev_jax.models.soft_cap import soft_cap_and_slope
 
 # The longest block. On a CPU, blocks of 128 compute a fifth less and keep two
 # cores less busy.

@@ -17,11 +17,10 @@ from etils import epath
 
 from tooldev_jax.config import LoraConfig
 from tooldev_jax.errors import UserError
+from tooldev_jax.models.attention_math import MASKED, soft_cap, visible_TxS
 from tooldev_jax.models.checkpoint import Loaded, on_host, save_model
 from tooldev_jax.models.config import AttentionSpec, DecoderConfig
 from tooldev_jax.models.lora import merge
-from tooldev_jax.models.packed import MASKED, visible_TxS
-from tooldev_jax.models.soft_cap import soft_cap
 from tooldev_jax.models.transformer import Attend, Decoder
 
 # Length of the compared answers, in tokens.

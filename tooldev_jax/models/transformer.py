@@ -26,9 +26,9 @@ from jax.ad_checkpoint import checkpoint_name
 
 from tooldev_jax.config import LoraConfig
 from tooldev_jax.errors import UserError
+from tooldev_jax.models.attention_math import soft_cap
 from tooldev_jax.models.config import AttentionSpec, DecoderConfig
 from tooldev_jax.models.rope import rope_angles, rotate
-from tooldev_jax.models.soft_cap import soft_cap
 from tooldev_jax.parallel.sharding import Partition
 
 # attend(q_BxTxHxK, k_BxTxGxK, v_BxTxGxK, cache_slice, spec)

@@ -29,8 +29,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from tooldev_jax.models.packed import MASKED
-from tooldev_jax.models.soft_cap import soft_cap
+from tooldev_jax.models.attention_math import MASKED, soft_cap
 
 
 class KeyValue(NamedTuple):

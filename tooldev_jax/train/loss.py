@@ -25,7 +25,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from tooldev_jax.models.soft_cap import soft_cap_and_slope
+from tooldev_jax.models.attention_math import soft_cap_and_slope
 
 
 def selected_token_loss(

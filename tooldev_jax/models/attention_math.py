@@ -1,4 +1,4 @@
-"""What every way to attend over packed rows has to agree on."""
+"""What every backend of attention, and the sampler's cache, has to agree on."""
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,7 @@ def visible_TxS(
   """Which keys each query sees: its segment's, up to itself, in the window.
 
   Args:
-    index_T, index_S: places of queries and keys in the row.
+    index_T, index_S: positions of queries and keys in the row.
     ids_T, ids_S: their segments; axes in front, as the rows', stay in front.
     window: of the layer.
   """
@@ -33,3 +33,18 @@ def fill_up(x_BxT: jax.Array, multiple: int) -> jax.Array:
   """Zeros at the end of axis 1, to a multiple: one more segment of padding."""
   missing = -x_BxT.shape[1] % multiple
   return jnp.pad(x_BxT, [(0, 0), (0, missing)] + [(0, 0)] * (x_BxT.ndim - 2))
+
+
+def soft_cap(x: jax.Array, cap: float | None) -> jax.Array:
+  """cap * tanh(x / cap): keeps x within (-cap, cap); None keeps x."""
+  return soft_cap_and_slope(x, cap)[0]
+
+
+def soft_cap_and_slope(
+  x: jax.Array, cap: float | None
+) -> tuple[jax.Array, jax.Array | None]:
+  """`soft_cap`, and its derivative at each x; None where there is no cap."""
+  if cap is None:
+    return x, None
+  tanh = jnp.tanh(x / cap)
+  return cap * tanh, 1 - tanh**2

@@ -250,8 +250,8 @@ _PROGRAMS = {"train": _fit_train, "sample": _fit_sample}
 
 def _decoder_config(config: Any) -> Any:
   from tooldev_jax import io
-  from tooldev_jax.models.checkpoint import read_config, resolve_folder
   from tooldev_jax.models.config import DecoderConfig
+  from tooldev_jax.models.model_folder import read_config, resolve_folder
 
   if _MODEL_CONFIG.value:
     path = epath.Path(_MODEL_CONFIG.value)

@@ -58,9 +58,9 @@ def merge(base: str, adapter: str, out: str, dtype: str | None = None) -> str:
   from tooldev_jax import io
   from tooldev_jax.data.tokenizer_files import copy_tokenizer_files
   from tooldev_jax.errors import UserError
-  from tooldev_jax.models import checkpoint, export, peft
+  from tooldev_jax.models import checkpoint, export, model_folder, peft
 
-  folder = checkpoint.resolve_folder(base)
+  folder = model_folder.resolve_folder(base)
   if io.absolute(out) == io.absolute(folder):
     raise UserError(f"--out={out} is the base itself; give another folder")
   loaded = checkpoint.load_model(folder)

@@ -29,7 +29,7 @@ from tooldev_jax.data.stages import plan
 from tooldev_jax.data.tokenizer import ChatTokenizer
 from tooldev_jax.data.views import View
 from tooldev_jax.errors import UserError
-from tooldev_jax.models import checkpoint
+from tooldev_jax.models import checkpoint, model_folder
 from tooldev_jax.models.parameters import abstract, declare, init_adapter
 from tooldev_jax.models.transformer import Decoder
 from tooldev_jax.parallel.mesh import make_mesh
@@ -89,8 +89,8 @@ class Model:
       self.tokenizer, config.view.call_format, config.encode
     )
     self.mesh = make_mesh(config.mesh)
-    folder = checkpoint.resolve_folder(config.base.path)
-    self.shape = checkpoint.read_config(folder)
+    folder = model_folder.resolve_folder(config.base.path)
+    self.shape = model_folder.read_config(folder)
     if self.tokenizer.vocab_size > self.shape.vocab_size:
       raise UserError(
         f"{config.base.path}: the tokenizer has {self.tokenizer.vocab_size}"

@@ -12,8 +12,8 @@ from etils import epath
 from tests.models import gguf_files
 from tooldev_jax import io
 from tooldev_jax.data.tokenizer import ChatTokenizer
-from tooldev_jax.models import checkpoint
 from tooldev_jax.models import gguf as imported
+from tooldev_jax.models import model_folder
 from tooldev_jax.models.gguf import GgufError
 
 
@@ -29,7 +29,7 @@ def _weights(folder):
 @pytest.mark.parametrize("architecture", ["llama", "qwen2", "qwen3", "gemma3"])
 def test_each_family_becomes_a_folder_that_loads(tmp_path, architecture):
   folder = _imported(tmp_path, architecture=architecture)
-  shape = checkpoint.read_config(epath.Path(folder))
+  shape = model_folder.read_config(epath.Path(folder))
   assert len(shape.layers) == gguf_files.LAYERS
   assert (shape.num_heads, shape.num_kv_heads, shape.head_dim) == (
     4,

@@ -9,7 +9,7 @@ from tests.models.tiny import config, fields
 from tests.toolcall.mutations import mutated
 from tooldev_jax.config import LoraConfig
 from tooldev_jax.errors import UserError
-from tooldev_jax.models.checkpoint import read_config, write_generation_config
+from tooldev_jax.models.model_folder import read_config, write_generation_config
 from tooldev_jax.models.parameters import init_adapter
 from tooldev_jax.models.peft import load_adapter, save_adapter
 

@@ -17,7 +17,8 @@ import torch
 import transformers
 
 from tooldev_jax.models.attention import packed_attention
-from tooldev_jax.models.checkpoint import load_model, read_config, save_model
+from tooldev_jax.models.checkpoint import load_model, save_model
+from tooldev_jax.models.model_folder import read_config
 from tooldev_jax.models.tensor_file import read_header
 from tooldev_jax.models.transformer import Decoder
 

@@ -29,8 +29,12 @@ from jax.sharding import Mesh, NamedSharding, Sharding, SingleDeviceSharding
 
 from tooldev_jax import io
 from tooldev_jax.errors import UserError
-from tooldev_jax.models.config import DecoderConfig, token_ids
-from tooldev_jax.models.fields import read_object
+from tooldev_jax.models.config import DecoderConfig
+from tooldev_jax.models.model_folder import (
+  read_config,
+  resolve_folder,
+  write_generation_config,
+)
 from tooldev_jax.models.parameters import StackedLeaf, declare, stacked_leaves
 from tooldev_jax.models.tensor_file import (
   CODES,
@@ -51,9 +55,10 @@ Box = tuple[slice, ...]
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
 
-# A thread reads, hashes and turns this much at a time: it stays in the cache.
+# A thread reads, hashes and transposes this much at a time, which stays in
+# the processor's cache.
 _CHUNK = 1 << 20
-# Turning a matrix in strips this high is twice as fast as in one go.
+# Transposing a matrix in strips this high is twice as fast as in one go.
 _STRIP = 128
 _MAX_SHARD = 1 << 30
 _THREADS = min(8, os.cpu_count() or 1)
@@ -79,63 +84,13 @@ class Loaded:
   folder: epath.Path
 
 
-def resolve_folder(folder_or_id: str | epath.PathLike) -> epath.Path:
-  """A local (or gs://) folder as it is; a hub id as its downloaded snapshot.
-
-  Raises:
-    UserError: neither a folder nor a model the hub gives us; says what to do.
-  """
-  folder = epath.Path(folder_or_id)
-  if folder.is_dir():
-    return folder
-  name = os.fspath(folder_or_id)
-  if name.count("/") != 1 or name.startswith((".", "~")):
-    raise UserError(
-      f"{name}: no such folder, and not a hub id such as Qwen/Qwen2.5-1.5B."
-    )
-  # Here, because everything but a hub id works without the package.
-  import huggingface_hub
-  from huggingface_hub import errors as hub_errors
-
-  try:
-    snapshot = huggingface_hub.snapshot_download(
-      name,
-      allow_patterns=[
-        *("*.json", "*.safetensors", "*.model", "*.jinja", "*.txt"),
-        "*.tiktoken",
-      ],
-      # The same weights once more, in their authors' own layout.
-      ignore_patterns=["consolidated*", "original/*"],
-    )
-    return epath.Path(snapshot)
-  except (
-    hub_errors.HfHubHTTPError,
-    hub_errors.LocalEntryNotFoundError,
-    hub_errors.HFValidationError,
-    OSError,
-  ) as e:
-    raise UserError(
-      f"{name}: cannot be fetched from the Hugging Face hub ({e}). Where "
-      "there is no network, download it elsewhere with `hf download "
-      f"{name} --local-dir FOLDER`, copy the folder here and give its path; "
-      "for a gated model, log in with `hf auth login` first."
-    ) from e
-
-
-def read_config(folder: epath.PathLike) -> DecoderConfig:
-  """The config of a model folder."""
-  path = epath.Path(folder) / "config.json"
-  fields = read_object(path, "no such file; not a model folder")
-  return DecoderConfig.from_hf(fields, os.fspath(path))
-
-
 def load_model(
   folder_or_id: str | epath.PathLike,
   mesh: Mesh | None = None,
   rules: ShardingRules = TRAIN_RULES,
   dtype: Any = None,
 ) -> Loaded:
-  """Loads a base model straight into its place on the devices.
+  """Loads a base model straight onto the devices that are to hold it.
 
   In a run of several processes all call this.
 
@@ -167,7 +122,7 @@ def load_model(
       )
       rest = box[1:] if leaf.stacked else box
       read = pool.map(
-        functools.partial(_read_into, box=rest, turn=leaf.transposed),
+        functools.partial(_read_into, box=rest, transpose=leaf.transposed),
         [entries[name] for name in names],
         host if leaf.stacked else host[None],
       )
@@ -301,34 +256,34 @@ def _local_box(sharding: Sharding, shape: tuple[int, ...]) -> Box:
 
 
 def _read_into(
-  entry: TensorEntry, slot: np.ndarray, box: Box, turn: bool
+  entry: TensorEntry, target: np.ndarray, box: Box, transpose: bool
 ) -> str:
-  """Fills `slot` with a block of a tensor.
+  """Fills `target` with a block of a tensor.
 
   Args:
     entry: the tensor.
-    slot: array of the block's shape.
+    target: array of the block's shape.
     box: the block, in our order of axes.
-    turn: whether that is the reverse of the tensor's.
+    transpose: whether our axes are the tensor's in reverse order.
 
   Returns:
     The digest of what was read: of the tensor, if the block is all of it.
   """
-  first, *others = box[::-1] if turn else box
+  first, *others = box[::-1] if transpose else box
 
-  def turned() -> Iterator[memoryview]:
+  def chunks() -> Iterator[memoryview]:
     for start, read in entry.chunks(_CHUNK, first.start, first.stop):
       rows = read[:, *others]
       at = start - first.start
-      if turn:
+      if transpose:
         for i in range(0, len(rows), _STRIP):
           strip = rows[i : i + _STRIP]
-          slot[:, at + i : at + i + len(strip)] = strip.T
+          target[:, at + i : at + i + len(strip)] = strip.T
       else:
-        slot[at : at + len(rows)] = rows
+        target[at : at + len(rows)] = rows
       yield bytes_of(read)
 
-  return digest(entry.dtype, turned())
+  return digest(entry.dtype, chunks())
 
 
 def _digest_together(
@@ -427,12 +382,12 @@ def save_model(
     folder.mkdir(parents=True, exist_ok=True)
     for stale in ("config.json", INDEX, SINGLE):
       (folder / stale).unlink(missing_ok=True)
-  places = {
+  sources = {
     name: (leaf, i) for leaf in leaves for i, name in enumerate(leaf.names)
   }
   sizes = {
     name: flat[leaf.path].nbytes // len(leaf.names)
-    for name, (leaf, _) in places.items()
+    for name, (leaf, _) in sources.items()
   }
   groups = group_by_size(sizes, max_shard_bytes)
   digests, weight_map = {}, {}
@@ -442,7 +397,7 @@ def save_model(
       file = f"model-{number:05d}-of-{len(groups):05d}.safetensors"
     tensors = {}
     for name in group:
-      leaf, i = places[name]
+      leaf, i = sources[name]
       tensors[name] = tensor_of(flat[leaf.path], leaf, i)
       code = CODES[tensors[name].dtype]
       digests[name] = digest(code, [bytes_of(tensors[name])])
@@ -459,28 +414,6 @@ def save_model(
     write_generation_config(folder, config)
     io.write_json(folder / "config.json", fields)
   return _fingerprint(config, digests)
-
-
-def write_generation_config(folder: epath.Path, config: DecoderConfig) -> None:
-  """Writes what makes transformers and vLLM end an answer by themselves.
-
-  Args:
-    folder: the generation_config.json that lies there is kept, and stop
-      tokens are added to its own.
-    config: names the stop tokens; without any nothing is written.
-  """
-  path = folder / "generation_config.json"
-  fields = read_object(path) if path.exists() else {}
-  named = (*token_ids(fields.get("eos_token_id")), *config.stop_token_ids)
-  if not config.stop_token_ids:
-    return
-  ours = json.loads(config.with_stop_tokens(named, config.pad_token_id).extra)
-  for field in ("bos_token_id", "eos_token_id", "pad_token_id"):
-    if ours.get(field) is not None:
-      fields[field] = ours[field]
-  # With this mark transformers would put config.json's fields over these.
-  fields.pop("_from_model_config", None)
-  io.write_json(path, fields)
 
 
 def tensor_of(array: jax.Array, leaf: StackedLeaf, i: int) -> np.ndarray:

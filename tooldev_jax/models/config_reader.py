@@ -96,7 +96,7 @@ def _class_defaults(model_type: str) -> tuple[str, Mapping[str, Any]]:
 
 
 @functools.cache
-def _tell(text: str) -> None:
+def _log_once(text: str) -> None:
   """Logs a line, once however often the file is read."""
   logging.warning("%s", text)
 
@@ -174,7 +174,7 @@ class _Reader:
     # Code that is not written beside the file is not to be asked for.
     kept.pop("auto_map", None)
     self.problems.finish()
-    self.tell(unknown)
+    self.log_unknown(unknown)
     return read | {"extra": json.dumps(kept, sort_keys=True)}
 
   def check_fields(self) -> list[str]:
@@ -207,19 +207,19 @@ class _Reader:
         unknown.append(field)
     return unknown
 
-  def tell(self, unknown: list[str]) -> None:
+  def log_unknown(self, unknown: list[str]) -> None:
     """Says in one line what is passed on without being understood."""
     names = sorted(set(unknown) - {"auto_map"})
-    told = []
+    parts = []
     if names:
-      told.append(
+      parts.append(
         f"transformers' {self.class_name} does not know {', '.join(names)}, "
         "so they change nothing and are passed on"
       )
     if "auto_map" in unknown:
-      told.append("auto_map is left out, and its code is never run")
-    if told:
-      _tell(f"{self.where}: {'; '.join(told)}.")
+      parts.append("auto_map is left out, and its code is never run")
+    if parts:
+      _log_once(f"{self.where}: {'; '.join(parts)}.")
 
   def number(self, field: str, whole: bool = True) -> Any:
     return self.problems.number(field, self.get(field), whole)

@@ -1,4 +1,4 @@
-"""JSON files that others wrote: read, checked, and all faults told at once."""
+"""JSON files that others wrote, read and checked; faults come all at once."""
 
 import json
 from typing import Any

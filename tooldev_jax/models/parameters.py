@@ -50,16 +50,18 @@ def declare(
 
 
 def abstract(declared: Any, partition: Partition, dtype: Any) -> Any:
-  """Shapes with their places: a tree of ShapeDtypeStruct.
+  """Shapes with their shardings: a tree of ShapeDtypeStruct.
 
   Args:
     declared: a collection of what `declare` returns.
-    partition: says the places.
+    partition: says how each array is sharded.
     dtype: of all leaves.
   """
-  like = lambda x, place: jax.ShapeDtypeStruct(x.shape, dtype, sharding=place)
-  places = partition.shardings(declared)
-  return jax.tree.map(like, nn.meta.unbox(declared), places)
+  like = lambda x, sharding: jax.ShapeDtypeStruct(
+    x.shape, dtype, sharding=sharding
+  )
+  shardings = partition.shardings(declared)
+  return jax.tree.map(like, nn.meta.unbox(declared), shardings)
 
 
 def _make(
@@ -149,12 +151,12 @@ def module_name(path: tuple[str, ...], group: LayerGroup, repeat: int) -> str:
   """The checkpoint's name of a module in the `repeat`-th block of a group.
 
   Args:
-    path: (group, "layer_<place in the block>", module...).
+    path: (group, "layer_<index in the block>", module...).
     group: the group.
     repeat: which repeat of its block.
   """
-  place = int(path[1].removeprefix("layer_"))
-  index = group.first + repeat * len(group.layers) + place
+  within = int(path[1].removeprefix("layer_"))
+  index = group.first + repeat * len(group.layers) + within
   return ".".join(("model", "layers", str(index), *path[2:]))
 
 

@@ -28,9 +28,10 @@ from flax import traverse_util
 from tooldev_jax import io
 from tooldev_jax.config import LINEAR_MODULES, LoraConfig
 from tooldev_jax.errors import UserError
-from tooldev_jax.models.checkpoint import on_host, some, write_generation_config
+from tooldev_jax.models.checkpoint import on_host, some
 from tooldev_jax.models.config import DecoderConfig
 from tooldev_jax.models.fields import Problems, read_object
+from tooldev_jax.models.model_folder import write_generation_config
 from tooldev_jax.models.parameters import declare, module_name
 from tooldev_jax.models.tensor_file import (
   TensorEntry,
@@ -65,7 +66,7 @@ _HARMLESS = frozenset(
     *("exclude_modules", "lora_alpha", "lora_dropout", "use_rslora"),
     *("layers_to_transform", "layers_pattern", "rank_pattern"),
     *("alpha_pattern", "megatron_core", "qalora_group_size", "runtime_config"),
-    # What a way to initialise A and B was told.
+    # Options of the ways to initialise A and B.
     *("loftq_config", "eva_config", "corda_config", "lora_ga_config"),
     "ensure_weight_tying",
   )
@@ -74,7 +75,7 @@ _HARMLESS = frozenset(
 
 @dataclasses.dataclass(frozen=True)
 class _Module:
-  """One targeted linear map of one layer, and its place in our factors."""
+  """One targeted linear map of one layer, and where its factors are in ours."""
 
   name: str
   path: tuple[str, ...]

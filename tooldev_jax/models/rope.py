@@ -69,8 +69,8 @@ def rotate(
   """Turns each pair (i, i + K/2) of each head by its angle; keeps the dtype."""
   cos, sin = (a[:, :, None, :] for a in angles)
   a, b = jnp.split(x_BxTxHxK.astype(jnp.float32), 2, axis=-1)
-  turned = jnp.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1)
-  return turned.astype(x_BxTxHxK.dtype)
+  rotated = jnp.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1)
+  return rotated.astype(x_BxTxHxK.dtype)
 
 
 # What each kind needs beside `rope_theta`.

@@ -6,18 +6,12 @@ with depth and every parameter of a layer is one array [blocks, ...]. What
 attention does with keys and values, whether it packs training rows or keeps a
 cache, is the caller's: the `attend` callable, called once a layer.
 
-Parameters are declared once, where they are used: shape, logical axes and
-initialiser stand in one `self.param`. `models.parameters` reads the
-declaration back to initialise, shard, restore and name them.
-
 Dim letters: B rows, T tokens, D hidden size, H query heads, G key/value heads,
 K head size, F MLP width, V vocabulary, R rank of an adapter.
 """
 
-import dataclasses
-import math
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +22,7 @@ from tooldev_jax.config import LoraConfig
 from tooldev_jax.errors import UserError
 from tooldev_jax.models.attention_math import soft_cap
 from tooldev_jax.models.config import AttentionSpec, DecoderConfig
+from tooldev_jax.models.parts import Embed, Head, Parts
 from tooldev_jax.models.rope import rope_angles, rotate
 from tooldev_jax.parallel.sharding import Partition
 
@@ -36,7 +31,6 @@ from tooldev_jax.parallel.sharding import Partition
 Attend = Callable[
   [jax.Array, jax.Array, jax.Array, Any, AttentionSpec], tuple[jax.Array, Any]
 ]
-Axes = tuple[str | None, ...]
 
 _policies = jax.checkpoint_policies
 
@@ -62,156 +56,6 @@ _ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
   "silu": jax.nn.silu,
   "gelu_pytorch_tanh": lambda x: jax.nn.gelu(x, approximate=True),
 }
-
-
-def declare_weight(
-  module: nn.Module,
-  name: str,
-  shape: tuple[int, ...],
-  axes: Axes,
-  init: Callable[..., jax.Array],
-  dtype: Any,
-) -> jax.Array:
-  """Declares a parameter of `module`, or reads it where it is given.
-
-  Args:
-    module: the module whose `__call__` this is called from.
-    name: the parameter's name in the module.
-    shape: its shape, without the [blocks] axis that the scan adds.
-    axes: the logical name of each axis; see parallel.sharding.
-    init: initialiser, called with (key, shape, dtype).
-    dtype: dtype of a parameter made from scratch.
-  """
-  boxed = nn.with_logical_partitioning(init, axes)
-  return cast(jax.Array, module.param(name, boxed, shape, dtype))
-
-
-class RmsNorm(nn.Module):
-  """Scales to unit mean square in float32.
-
-  Attributes:
-    eps: added to the mean square.
-    unit_offset: Gemma's form, which multiplies by 1 + scale in float32; the
-      others round first and multiply by scale afterwards.
-    dtype: compute dtype.
-    param_dtype: dtype of a scale made from scratch.
-  """
-
-  eps: float
-  unit_offset: bool
-  dtype: Any
-  param_dtype: Any
-
-  @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
-    start = nn.initializers.zeros if self.unit_offset else nn.initializers.ones
-    scale = declare_weight(
-      self, "scale", x.shape[-1:], (None,), start, self.param_dtype
-    )
-    y = x.astype(jnp.float32)
-    y *= jax.lax.rsqrt(jnp.mean(y * y, axis=-1, keepdims=True) + self.eps)
-    if self.unit_offset:
-      return (y * (1.0 + scale.astype(jnp.float32))).astype(self.dtype)
-    return y.astype(self.dtype) * scale.astype(self.dtype)
-
-
-class Linear(nn.Module):
-  """A linear map, with a low-rank update where an adapter targets it.
-
-  Attributes:
-    features: outputs.
-    axes: logical axes of the kernel [inputs, outputs].
-    use_bias: adds a bias.
-    std: standard deviation of a kernel made from scratch.
-    dtype: compute dtype.
-    param_dtype: dtype of a kernel made from scratch.
-    lora: the adapter, if it targets this map.
-  """
-
-  features: int
-  axes: tuple[str, str]
-  use_bias: bool
-  std: float
-  dtype: Any
-  param_dtype: Any
-  lora: LoraConfig | None
-
-  @nn.compact
-  def __call__(self, x: jax.Array) -> jax.Array:
-    normal = nn.initializers.normal(self.std)
-    kernel_shape = (x.shape[-1], self.features)
-    kernel = declare_weight(
-      self, "kernel", kernel_shape, self.axes, normal, self.param_dtype
-    )
-    y = x @ kernel.astype(self.dtype)
-    if self.lora is not None and self.lora.targeted(self.name):
-      y += self.low_rank(x, kernel_shape, self.lora)
-    if self.use_bias:
-      zeros = nn.initializers.zeros
-      shape, axes = (self.features,), self.axes[1:]
-      bias = declare_weight(self, "bias", shape, axes, zeros, self.param_dtype)
-      y += bias.astype(self.dtype)
-    return y
-
-  def low_rank(
-    self, x: jax.Array, kernel_shape: tuple[int, int], lora: LoraConfig
-  ) -> jax.Array:
-    """scale * (x @ A) @ B, from the float32 factors of the adapter."""
-
-    def factor(name: str, init: Any, shape: Any, axes: Axes) -> jax.Array:
-      boxed = nn.with_logical_partitioning(init, axes)
-      make = lambda: boxed(self.make_rng("lora"), shape, jnp.float32)
-      value = cast(jax.Array, self.variable("lora", name, make).value)
-      return value.astype(self.dtype)
-
-    (inputs, outputs), rank = kernel_shape, lora.rank
-    normal = nn.initializers.normal(lora.std(inputs))
-    zeros = nn.initializers.zeros
-    a_DxR = factor("a", normal, (inputs, rank), (self.axes[0], "rank"))
-    b_RxD = factor("b", zeros, (rank, outputs), ("rank", self.axes[1]))
-    return ((x @ a_DxR) * lora.scale) @ b_RxD
-
-
-@dataclasses.dataclass(frozen=True)
-class Parts:
-  """What every part of one decoder is made from.
-
-  Attributes as in `Decoder`; `lora` is None where no adapter is applied.
-  """
-
-  config: DecoderConfig
-  lora: LoraConfig | None
-  dtype: Any
-  param_dtype: Any
-  partition: Partition | None
-
-  def norm(self, name: str) -> RmsNorm:
-    config = self.config
-    return RmsNorm(
-      config.rms_norm_eps,
-      config.unit_offset_norm,
-      self.dtype,
-      self.param_dtype,
-      name=name,
-    )
-
-  def linear(
-    self, name: str, features: int, axes: tuple[str, str], use_bias: bool
-  ) -> Linear:
-    std = self.config.initializer_range
-    return Linear(
-      features,
-      axes,
-      use_bias,
-      std,
-      self.dtype,
-      self.param_dtype,
-      self.lora,
-      name=name,
-    )
-
-  def constrain(self, x: jax.Array, axes: Axes) -> jax.Array:
-    return self.partition.constrain(x, axes) if self.partition else x
 
 
 class Attention(nn.Module):
@@ -325,47 +169,6 @@ class Block(nn.Module):
     return x_BxTxD, tuple(new_caches)
 
 
-class Embed(nn.Module):
-  """The embedding table [V, D] and the look-up in it."""
-
-  parts: Parts
-
-  @nn.compact
-  def __call__(self, tokens_BxT: jax.Array) -> jax.Array:
-    config = self.parts.config
-    table_VxD = declare_weight(
-      self,
-      "embedding",
-      (config.vocab_size, config.hidden_size),
-      ("vocab", "embed"),
-      nn.initializers.normal(config.initializer_range),
-      self.parts.param_dtype,
-    )
-    x_BxTxD = table_VxD[tokens_BxT].astype(self.parts.dtype)
-    if config.scale_embeddings:
-      # Rounded to the compute dtype first, as Gemma was trained.
-      x_BxTxD *= jnp.asarray(math.sqrt(config.hidden_size), self.parts.dtype)
-    return x_BxTxD
-
-
-class Head(nn.Module):
-  """Declares an untied head; `Decoder.unembed` uses it."""
-
-  parts: Parts
-
-  @nn.compact
-  def __call__(self) -> None:
-    config = self.parts.config
-    declare_weight(
-      self,
-      "kernel",
-      (config.hidden_size, config.vocab_size),
-      ("embed", "vocab"),
-      nn.initializers.normal(config.initializer_range),
-      self.parts.param_dtype,
-    )
-
-
 class Decoder(nn.Module):
   """The whole decoder.
 
@@ -402,7 +205,7 @@ class Decoder(nn.Module):
 
     Args:
       tokens_BxT: token ids, int32.
-      positions_BxT: place of each token in its sequence, for RoPE, int32.
+      positions_BxT: position of each token in its sequence, for RoPE, int32.
       attend: attention, called once a layer; see `Attend`.
       cache: {group.name: tuple of one pytree a layer of the block, leading
         axis group.repeats} for `config.groups`; None if `attend` needs none.

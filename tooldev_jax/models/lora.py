@@ -25,7 +25,8 @@ def merge(base: Any, adapter: Any, lora: LoraConfig, dtype: Any = None) -> Any:
     dtype: of the result; None for each parameter's own.
 
   Returns:
-    Parameters, summed in float32 and rounded once.
+    Parameters, summed in float32 and rounded once. What neither an adapter
+    nor `dtype` changes are the base's own arrays.
   """
   if not isinstance(base, dict):
     return base if dtype is None else base.astype(dtype)

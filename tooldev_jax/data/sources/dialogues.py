@@ -76,13 +76,15 @@ def _checked(
   message: vocabulary.Message, tools: Mapping[str, vocabulary.Tool]
 ) -> vocabulary.Message:
   """The message without padding in its calls, which are of these tools."""
+  if not message.calls:
+    said = _THOUGHT.sub("", message.content)
+    mark = _CALL_MARK.search(said) if message.role == "assistant" else None
+    if mark is not None:
+      raise rows.RowError(UNREADABLE, said[mark.start() :][:80])
+    return message
   for call in message.calls:
     if call.name not in tools:
       raise rows.RowError(NOT_OFFERED, call.name)
-  if message.role == "assistant" and not message.calls:
-    said = _THOUGHT.sub("", message.content)
-    if mark := _CALL_MARK.search(said):
-      raise rows.RowError(UNREADABLE, said[mark.start() :][:80])
   calls = tuple(padding.clean_call(call, tools) for call in message.calls)
   return dataclasses.replace(message, calls=calls)
 

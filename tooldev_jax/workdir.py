@@ -12,10 +12,14 @@ it (`decides`, in `tooldev_jax.config`):
                                divided, what is kept or printed
 
 So a folder in which nothing was made takes any config, `evolve.rounds` may
-grow, and stages that have not begun may be changed. What "nothing" means is
-meant with care: another mesh, backend or rematerialisation adds the same
-numbers up in another order, so the last bits may differ, and a sampled token
-with them once in a while; the data and their order do not.
+grow, and stages that have not begun may be changed.
+
+"Nothing" is meant with care. Another mesh, backend or rematerialisation adds
+the same numbers up in another order, so the last bits may differ, and once in
+a while a sampled token with them. The data and their order stay the same, but
+a step takes a multiple of the mesh's batch shards: a stage that is trained on
+another mesh may cut the same rows into other steps. Training itself refuses to
+go on in the middle of a stage where its batches would have another shape.
 
     config.json            the config of the last start that made something
     <stage>/identity.json  what the stage's files follow from

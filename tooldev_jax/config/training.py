@@ -53,8 +53,8 @@ class LoraConfig(Settings):
 class MeshConfig(Settings):
   """How many ways each axis splits the devices; one may be -1: what is left.
 
-  Another mesh adds numbers up in another order, so the last bits may differ;
-  data and their order do not.
+  Another mesh adds numbers up in another order, so the last bits may differ.
+  Data keep their order; a step takes a multiple of `data` x `fsdp` rows.
   """
 
   data: int = setting(1, "replicas of everything but the batch", at_least=-1)

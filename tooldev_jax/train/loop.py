@@ -27,7 +27,7 @@ from etils import epath
 from jax.sharding import Mesh
 
 from tooldev_jax import io
-from tooldev_jax.config import LoraConfig, TrainConfig, profile_range
+from tooldev_jax.config import LoraConfig, TrainConfig, fields_of, profile_range
 from tooldev_jax.errors import UserError
 from tooldev_jax.models.config import DecoderConfig
 from tooldev_jax.parallel import processes
@@ -45,8 +45,13 @@ from tooldev_jax.train.result import (
 from tooldev_jax.train.step import TrainState, TrainStep, make_train_step
 from tooldev_jax.train.storage import disk_full, is_disk_full
 
-# Fields of TrainConfig that change what is told or kept, not what is trained.
-_NOT_IDENTITY = ("checkpoint_every", "keep", "log_every", "profile_steps")
+# Fields that change what is printed or kept, or how the same sums are computed,
+# but not what is trained.
+_NOT_IDENTITY = [
+  field.path
+  for field in fields_of(TrainConfig)
+  if field.setting.decides == "nothing"
+]
 
 
 class Base(Protocol):

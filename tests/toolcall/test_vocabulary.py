@@ -16,8 +16,8 @@ from tooldev_jax.toolcall.jsontext import (
 from tooldev_jax.toolcall.vocabulary import (
   Call,
   Example,
+  MalformedError,
   Message,
-  RecordError,
   Tool,
 )
 
@@ -109,7 +109,7 @@ def test_query_and_called_tools():
   ],
 )
 def test_a_broken_record_names_its_field(read, obj, where):
-  with pytest.raises(RecordError) as error:
+  with pytest.raises(MalformedError) as error:
     read(obj)
   assert str(error.value).startswith(f"{where}: ")
 

@@ -89,7 +89,7 @@ def _read(text: str, start: int) -> tuple[jsontext.Json, int]:
 def _tool(value: jsontext.Json, position: int) -> vocabulary.Tool:
   try:
     return vocabulary.Tool.from_json(value)
-  except vocabulary.RecordError as e:
+  except vocabulary.MalformedError as e:
     _fail(ToolParseReason.NOT_A_TOOL, position, str(e))
 
 

@@ -20,7 +20,7 @@ ROLES = ("system", "user", "assistant", "tool")
 _T = TypeVar("_T")
 
 
-class RecordError(ValueError):
+class MalformedError(ValueError):
   """A record that lacks a field or has one of the wrong kind.
 
   Attributes:
@@ -33,9 +33,9 @@ class RecordError(ValueError):
     self.where = where
     self.detail = detail
 
-  def under(self, prefix: str) -> "RecordError":
+  def under(self, prefix: str) -> "MalformedError":
     """The same error, seen from a record that holds this one."""
-    return RecordError(prefix + self.where, self.detail)
+    return MalformedError(prefix + self.where, self.detail)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,14 +71,14 @@ class Tool:
     are left behind.
 
     Raises:
-      RecordError: the name is missing or empty, or a field has another type.
+      MalformedError: the name is missing or empty, or a field has another type.
     """
     record = _mapping(obj, "")
     if "function" in record and "name" not in record:
       return _within("/function", cls.from_json, record["function"])
     name = _text(record, "name", "")
     if not name:
-      raise RecordError("/name", "is missing or empty")
+      raise MalformedError("/name", "is missing or empty")
     parameters = record.get("parameters")
     if parameters is None:
       parameters = {"type": "object", "properties": {}}
@@ -97,7 +97,7 @@ class Tool:
     """The inverse of `dumps`.
 
     Raises:
-      RecordError: the text is not JSON, or not a tool.
+      MalformedError: the text is not JSON, or not a tool.
     """
     return cls.from_json(_load(text, ""))
 
@@ -114,11 +114,11 @@ class Call:
 
   @classmethod
   def from_json(cls, obj: Json) -> "Call":
-    """Raises RecordError where the name or the arguments are not as above."""
+    """Raises MalformedError where name or arguments are not as above."""
     record = _mapping(obj, "")
     name = _text(record, "name", "")
     if not name:
-      raise RecordError("/name", "is missing or empty")
+      raise MalformedError("/name", "is missing or empty")
     return cls(name, _mapping(record.get("arguments", {}), "/arguments"))
 
 
@@ -153,11 +153,11 @@ class Message:
 
   @classmethod
   def from_json(cls, obj: Json) -> "Message":
-    """Raises RecordError: an unknown role, or a field of another type."""
+    """Raises MalformedError: an unknown role, or a field of another type."""
     record = _mapping(obj, "")
     role = _text(record, "role", "")
     if role not in ROLES:
-      raise RecordError("/role", f"is {role!r}; allowed: {', '.join(ROLES)}")
+      raise MalformedError("/role", f"is {role!r}; allowed: {', '.join(ROLES)}")
     return cls(
       role=role,
       content=_text(record, "content", ""),
@@ -217,7 +217,7 @@ class Example:
     """Reads a row; `tools` may also be a plain list.
 
     Raises:
-      RecordError: names the field that is missing or of the wrong kind.
+      MalformedError: names the field that is missing or of the wrong kind.
     """
     record = _mapping(obj, "")
     tools = record.get("tools", ())
@@ -235,7 +235,7 @@ class Example:
 
 def _mapping(value: Any, where: str) -> Mapping[str, Json]:
   if not isinstance(value, Mapping):
-    raise RecordError(where, f"must be an object, not {_kind(value)}")
+    raise MalformedError(where, f"must be an object, not {_kind(value)}")
   return value
 
 
@@ -245,7 +245,7 @@ def _text(record: Mapping[str, Json], key: str, default: str) -> str:
   if value is None:
     return default
   if not isinstance(value, str):
-    raise RecordError(f"/{key}", f"must be a string, not {_kind(value)}")
+    raise MalformedError(f"/{key}", f"must be a string, not {_kind(value)}")
   return value
 
 
@@ -255,7 +255,7 @@ def _flag(record: Mapping[str, Json], key: str, default: bool) -> bool:
   if value is None:
     return default
   if not isinstance(value, bool):
-    raise RecordError(f"/{key}", f"must be a boolean, not {_kind(value)}")
+    raise MalformedError(f"/{key}", f"must be a boolean, not {_kind(value)}")
   return value
 
 
@@ -263,7 +263,7 @@ def _each(
   values: Any, where: str, read: Callable[[Json], _T]
 ) -> tuple[_T, ...]:
   if not isinstance(values, Sequence) or isinstance(values, str):
-    raise RecordError(where, f"must be a list, not {_kind(values)}")
+    raise MalformedError(where, f"must be a list, not {_kind(values)}")
   return tuple(
     _within(f"{where}/{index}", read, value)
     for index, value in enumerate(values)
@@ -274,17 +274,17 @@ def _within(where: str, read: Callable[[Json], _T], value: Json) -> _T:
   """`read(value)`, whose errors then name the place in the whole record."""
   try:
     return read(value)
-  except RecordError as error:
+  except MalformedError as error:
     raise error.under(where) from None
 
 
 def _load(text: Any, where: str) -> Json:
   if not isinstance(text, str):
-    raise RecordError(where, f"must be JSON text, not {_kind(text)}")
+    raise MalformedError(where, f"must be JSON text, not {_kind(text)}")
   try:
     return jsontext.load(text)
   except jsontext.JsonTextError as error:
-    raise RecordError(where, f"is not JSON text: {error}") from None
+    raise MalformedError(where, f"is not JSON text: {error}") from None
 
 
 def _kind(value: Any) -> str:

@@ -40,7 +40,7 @@ def read_tool(definition: Json) -> vocabulary.Tool:
   """Reads a tool whose definition may be padded.
 
   Raises:
-    RecordError: as `Tool.from_json`.
+    MalformedError: as `Tool.from_json`.
   """
   return vocabulary.Tool.from_json(_definition(definition))
 

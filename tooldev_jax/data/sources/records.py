@@ -25,7 +25,7 @@ def read(path: epath.Path) -> rows.Read:
         raise rows.RowError("an id that came before", example.id)
       seen.add(example.id)
       examples.append(example)
-    except (rows.RowError, vocabulary.RecordError) as e:
+    except (rows.RowError, vocabulary.MalformedError) as e:
       rejected.append(rows.bad_row(path, line, e))
   return rows.Read(tuple(examples), tuple(rejected))
 

@@ -121,7 +121,7 @@ def read_rows(
   for line, text in numbered_rows(path):
     try:
       found = read_row(load_row(text))
-    except (RowError, vocabulary.RecordError) as e:
+    except (RowError, vocabulary.MalformedError) as e:
       rejected.append(bad_row(path, line, e))
       continue
     for i, example in enumerate(found):
@@ -218,8 +218,8 @@ def load_row(text: str) -> Json:
 
 
 def bad_row(path: epath.Path, line: int, error: Exception) -> BadRow:
-  """The report of a row that raised a RowError or a RecordError."""
-  if isinstance(error, vocabulary.RecordError):
+  """The report of a row that raised a RowError or a MalformedError."""
+  if isinstance(error, vocabulary.MalformedError):
     reason = f"field {error.where}" if error.where else "not an example"
     return BadRow(str(path), line, reason, error.detail)
   assert isinstance(error, RowError)

@@ -44,7 +44,7 @@ def _services(path: epath.Path) -> _Services:
       service = rows.record(rows.load_row(text))
       name = rows.text_field(service, "service_name")
       found[name] = _tools(service)
-    except (rows.RowError, vocabulary.RecordError) as e:
+    except (rows.RowError, vocabulary.MalformedError) as e:
       raise rows.SourceError(f"{path}:{line}: {e}") from e
   return found
 

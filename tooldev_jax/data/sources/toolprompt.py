@@ -124,7 +124,7 @@ def read_tool(definition: jsontext.Json) -> vocabulary.Tool:
       schema = padding.clean_schema(tool.parameters)
       return dataclasses.replace(tool, parameters=schema)
     return padding.read_tool(definition)
-  except (vocabulary.RecordError, base.Refused, ValueError) as e:
+  except (vocabulary.MalformedError, base.Refused, ValueError) as e:
     shown = jsontext.dump(inner.get("name", definition))
     raise rows.RowError("a tool cannot be read", f"{shown[:80]}: {e}") from e
 

@@ -23,7 +23,7 @@ from tooldev_jax.toolcall.importers.base import (
   refused_entry,
 )
 from tooldev_jax.toolcall.jsontext import Json
-from tooldev_jax.toolcall.vocabulary import RecordError, Tool
+from tooldev_jax.toolcall.vocabulary import MalformedError, Tool
 
 __all__ = ["Imported", "Refusal", "RefusalReason", "import_tools"]
 
@@ -145,7 +145,7 @@ def _build(
     tool = entry.build(details.append)
   except Refused as error:
     return Refusal(place, error.reason, error.detail)
-  except RecordError as error:
+  except MalformedError as error:
     return Refusal(place, RefusalReason.BAD_RECORD, str(error))
   if tool.name in names:
     detail = f"{tool.name!r} came before in this document"

@@ -85,7 +85,7 @@ class Entry:
   Attributes:
     where: JSON pointer into the document.
     build: makes the tool, and tells what it leaves out; raises Refused or
-      RecordError.
+      MalformedError.
   """
 
   where: str

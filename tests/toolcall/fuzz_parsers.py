@@ -4,7 +4,7 @@
 how the strings ended, and fails on the first error other than `ParseError`.
 Then it prints the slowest of the hostile texts and of random mixtures of what
 parsers look for, 64 KB each, in milliseconds of CPU.
-The seed makes a run repeatable; CI runs a shorter one (`test_formats.py`).
+The seed makes a run repeatable; `test_hostile_turns.py` is a shorter run.
 """
 
 import argparse

@@ -1,13 +1,7 @@
-import contextlib
-import os
-import time
-
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.toolcall.fuzz_parsers import fuzz
-from tests.toolcall.hostile_texts import hostile_texts
 from tooldev_jax.errors import UserError
 from tooldev_jax.toolcall.formats import (
   CALL_FORMATS,
@@ -33,7 +27,6 @@ STEADY = settings(
 )
 
 FORMATS = sorted(CALL_FORMATS)
-FUZZ_COUNT = int(os.environ.get("TOOLDEV_FUZZ_COUNT", "2000"))
 
 # Letters that mean something to a parser, and any other, lone surrogates too.
 CHARACTERS = st.one_of(
@@ -426,35 +419,6 @@ def test_what_cannot_be_read_has_a_reason_and_a_place(
   with pytest.raises(ParseError) as error:
     get_format(name).parse(written)
   assert (error.value.reason, error.value.position) == (reason, position)
-
-
-@pytest.mark.parametrize("name", FORMATS)
-def test_fuzzed_strings_end_in_turns_or_parse_errors(name):
-  outcomes = fuzz(get_format(name), FUZZ_COUNT, seed=1)
-  assert outcomes.total() == FUZZ_COUNT
-  assert min(outcomes["calls"], outcomes["text"]) > 0
-
-
-@pytest.mark.parametrize("name", FORMATS)
-def test_hostile_text_is_read_or_refused_quickly(name):
-  slow = {
-    label: seconds
-    for label, text in hostile_texts(64 * 1024)
-    for names in (None, ("f", "g(h)"), ("x",))
-    if (seconds := cpu_seconds(get_format(name), text, names)) > 0.05
-  }
-  assert not slow
-
-
-def cpu_seconds(call_format, text, names):
-  """CPU time of a parse; measured again if something else seemed to run."""
-  times = []
-  while not times or (times[-1] > 0.05 and len(times) < 3):
-    start = time.process_time()
-    with contextlib.suppress(ParseError):
-      call_format.parse(text, names)
-    times.append(time.process_time() - start)
-  return min(times)
 
 
 def test_an_unknown_format_names_those_there_are():

@@ -49,6 +49,7 @@ def _schema(**properties):
     ),
     (_schema(x={**_CITY, "default": None, "const": None}), _schema(x=_CITY)),
     (_schema(x={}), _schema(x={})),
+    (_schema(x={"default": None}), _schema(x={"default": None})),
     (_schema(x={"enum": ["a", None]}), _schema(x={"enum": ["a", None]})),
   ],
 )

@@ -59,7 +59,7 @@ def _definition(value: Json) -> Json:
 def clean_schema(schema: Json) -> Json:
   """`schema` without null schemas and null keywords, at every depth."""
   if isinstance(schema, list):
-    return [clean_schema(part) for part in schema if not is_padding(part)]
+    return [clean_schema(part) for part in schema if not _is_no_schema(part)]
   if not isinstance(schema, Mapping):
     return schema
   found: dict[str, Json] = {}
@@ -73,14 +73,21 @@ def clean_schema(schema: Json) -> Json:
       found[key] = {
         name: clean_schema(part)
         for name, part in value.items()
-        if not is_padding(part)
+        if not _is_no_schema(part)
       }
     elif key in _SCHEMAS:
-      if not is_padding(value):
+      if not _is_no_schema(value):
         found[key] = clean_schema(value)
     else:
       found[key] = value
   return found
+
+
+def _is_no_schema(value: Json) -> bool:
+  """Whether padding stands where a schema belongs."""
+  if isinstance(value, Mapping) and value.keys() <= {"default", "const"}:
+    return False  # Anything, null if nothing is said.
+  return is_padding(value)
 
 
 def is_padding(value: Json) -> bool:

@@ -1,11 +1,11 @@
-r"""Will it fit? Compiles a config's programs for TPU chips that are not there.
+r"""Will it fit? Compiles a config's programs for TPU chips you do not have.
 
     python -m launch.fit --config=configs/llama3_1_8b.py --topology=v5e:4x4 \
       [--what=train,sample] [--remat=auto] [--model_config=config.json]
 
-Needs the package `libtpu` (requirements-tpu.txt) and no TPU, no weights and no
-data: of the base only config.json is read. What the data would tell is given
-by flags. A compilation takes about a minute on a laptop.
+Needs the package `libtpu` (requirements-tpu.txt), but no TPU, no weights and no
+data. Of the base only config.json is read; figures of the data are flags. A
+compilation takes about a minute on a laptop.
 
 Exit status: 0 fits, 1 does not fit, 2 a mistake in config or flags.
 """
@@ -26,17 +26,17 @@ _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "What to fit.", lock_config=True
 )
 _TOPOLOGY = flags.DEFINE_string(
-  "topology", None, "Chips, as v5e:4x4, v6e:8x8, v5p:4x4x4 or v4:4x4x4."
+  "topology", None, "Chips: v5e:4x4, v6e:8x8, v5p:4x4x4, v4:4x4x4 and the like."
 )
 _WHAT = flags.DEFINE_list("what", ["train"], "Programs: train, sample.")
 _STAGE = flags.DEFINE_enum(
-  "stage", "decompose", ["adapt", "decompose", "round"], "Whose batch."
+  "stage", "decompose", ["adapt", "decompose", "round"], "Whose batch is used."
 )
 _REMAT = flags.DEFINE_string(
   "remat",
   "",
-  'Policies to compile, by comma; "auto" takes the lightest that fits. Empty'
-  " takes the config's.",
+  'Policies to compile, by comma; "auto": the lightest that fits. Empty: the'
+  " config's.",
 )
 _MODEL_CONFIG = flags.DEFINE_string(
   "model_config", "", "A config.json instead of the base's."
@@ -53,10 +53,10 @@ _TRAINED_SHARE = flags.DEFINE_float(
   " max_targets does not say.",
 )
 _EFFICIENCY = flags.DEFINE_float(
-  "efficiency", 0.6, "Share of the bound that is reached, for the hours."
+  "efficiency", 0.6, "Share of the bound that a run reaches, for the hours."
 )
 
-# Rows are packed about this full.
+# The share of a packed row that is not padding.
 _PACKED = 0.95
 
 
@@ -83,8 +83,8 @@ def _chosen_programs() -> list[str]:
 def _fit_train(config: Any) -> bool:
   """Compiles the training step; prints; returns whether a policy fits."""
   from tooldev_jax.errors import UserError
+  from tooldev_jax.fit import capacity
   from tooldev_jax.models.transformer import REMAT_POLICIES
-  from tooldev_jax.train import capacity
 
   if config.train.attention == "blocked":
     raise UserError(
@@ -132,13 +132,13 @@ class _Batch:
 
 
 def _plan_batch(config: Any, mesh: Any) -> _Batch:
-  """What the loader would make of the stage's batch.
+  """The batch that the loader would make for the stage.
 
   Raises:
     UserError: the mesh has more batch shards than the batch has rows.
   """
   from tooldev_jax.parallel.sharding import TRAIN_RULES, Partition
-  from tooldev_jax.train.step import batch_shards, check_mesh
+  from tooldev_jax.train.batch import batch_shards, check_mesh
 
   stage = getattr(config, _STAGE.value)
   length, parts = config.data.row_length, stage.micro_batches
@@ -157,8 +157,8 @@ def _plan_batch(config: Any, mesh: Any) -> _Batch:
 
 
 def _fit_step(config: Any, mesh: Any, batch: _Batch, policy: str) -> bool:
+  from tooldev_jax.fit import capacity
   from tooldev_jax.parallel.sharding import TRAIN_RULES
-  from tooldev_jax.train import capacity
   from tooldev_jax.train.step import make_train_step
 
   decoder_config = _decoder_config(config)
@@ -186,7 +186,7 @@ def _fit_step(config: Any, mesh: Any, batch: _Batch, policy: str) -> bool:
   assert isinstance(compiled, capacity.Compiled)
   tokens = batch.micro_batches * batch.rows * batch.length
   layers = len(decoder_config.layers)
-  # Shorter segments lower the ideal alone: the kernel skips none of them.
+  # Shorter segments lower the ideal only: the kernel skips no tile for them.
   for segment in sorted(
     {batch.length, min(_EXAMPLE_TOKENS.value, batch.length)}
   ):
@@ -208,16 +208,16 @@ def _fit_step(config: Any, mesh: Any, batch: _Batch, policy: str) -> bool:
 
 def _fit_sample(config: Any) -> bool:
   """Compiles prefill and decode of the largest buckets."""
+  from tooldev_jax.fit import capacity
   from tooldev_jax.parallel.sharding import TRAIN_RULES, Partition
   from tooldev_jax.sample.partition import SamplingPlan, sampling_partition
-  from tooldev_jax.train import capacity
 
   topology = _TOPOLOGY.value, config.mesh
   mesh = capacity.describe_topology(*topology)
   own = capacity.describe_topology(*topology, own=True)
   trained = Partition(own if own.size == mesh.size else mesh, TRAIN_RULES)
   decoder_config = _decoder_config(config)
-  memory = capacity.CHIPS[_kind(own)].memory
+  memory = capacity.chip_of(own).memory
   partition = sampling_partition(
     config, decoder_config, trained, list(own.devices.flat), memory
   )
@@ -270,11 +270,13 @@ def _gib(size: float) -> str:
 def _print_verdict(
   compiled: Any, mesh: Any, batch: _Batch | None = None
 ) -> bool:
-  """Whether a program fits beside all that is kept, which is more than the
-  compiler sees."""
-  from tooldev_jax.train.capacity import CHIPS, TooBig
+  """Whether a program fits beside everything that stays on the chips.
 
-  memory = CHIPS[_kind(mesh)].memory
+  That is more than the compiler knows of.
+  """
+  from tooldev_jax.fit.capacity import TooBig, chip_of
+
+  memory = chip_of(mesh).memory
   if not isinstance(compiled, TooBig) and compiled.total > memory:
     compiled = TooBig(compiled.total, memory)
   if isinstance(compiled, TooBig):
@@ -295,11 +297,11 @@ def _print_verdict(
 
 
 def _print_too_big(verdict: Any, mesh: Any, batch: _Batch | None) -> None:
+  from tooldev_jax.fit.capacity import chip_of
   from tooldev_jax.parallel.sharding import TRAIN_RULES, Partition
-  from tooldev_jax.train.capacity import CHIPS
-  from tooldev_jax.train.step import batch_shards
+  from tooldev_jax.train.batch import batch_shards
 
-  memory = verdict.limit or CHIPS[_kind(mesh)].memory
+  memory = verdict.limit or chip_of(mesh).memory
   needed = f"{_gib(verdict.used).strip()} of " if verdict.used else ""
   print(f"    DOES NOT FIT: {needed}{_gib(memory).strip()} a chip. Change:")
   if batch is not None:
@@ -324,10 +326,10 @@ def _print_collectives(compiled: Any) -> None:
 
 
 def _print_roofline(compiled: Any, mesh: Any, passes: int) -> float:
-  """Prints the bound and what to expect; returns the expected seconds."""
-  from tooldev_jax.train.capacity import roofline
+  """Prints the bound of a step; returns the seconds to expect."""
+  from tooldev_jax.fit.capacity import chip_of, roofline
 
-  bound = roofline(compiled, _kind(mesh), passes)
+  bound = roofline(compiled, chip_of(mesh), passes)
   print(
     f"    step at least {bound.overlapped:.3f} s: compute {bound.compute:.3f}"
     f" (bfloat16 peak), HBM {bound.memory:.3f} ({passes} passes), links"
@@ -337,19 +339,19 @@ def _print_roofline(compiled: Any, mesh: Any, passes: int) -> float:
 
 
 def _print_hours(config: Any, mesh: Any, batch: _Batch, seconds: float) -> None:
-  """Hours of training; sampling is not in them."""
+  """Prints the hours of training; sampling is not included."""
   examples, queries = _EXAMPLES.value, _QUERIES.value
   rounds = config.rounds
-  # Adaption is one view an example; the other stages train two of them, and a
-  # round replays all of stage 2's beside its own.
+  # Adapt trains one view of an example, the other stages two. A round replays
+  # those of decompose beside its own.
   replayed = 2 * examples * config.evolve.replay * rounds
   views = (
     examples * config.adapt.epochs
     + 2 * examples * config.decompose.epochs
     + (replayed + 2 * queries) * config.round.epochs
   )
-  places = batch.micro_batches * batch.rows * batch.length * _PACKED
-  steps = math.ceil(views * _EXAMPLE_TOKENS.value / places)
+  tokens = batch.micro_batches * batch.rows * batch.length * _PACKED
+  steps = math.ceil(views * _EXAMPLE_TOKENS.value / tokens)
   hours = steps * seconds / 3600
   print(
     f"    the run trains {views:,.0f} views of {_EXAMPLE_TOKENS.value} tokens"

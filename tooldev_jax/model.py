@@ -39,9 +39,9 @@ from tooldev_jax.sample.params import RequestOutput, SamplingParams
 from tooldev_jax.sample.partition import sampling_partition
 from tooldev_jax.sample.progress import Progress, Say
 from tooldev_jax.sample.sampler import Sampler
+from tooldev_jax.train.batch import batch_shards, check_mesh
 from tooldev_jax.train.loop import FitResult, fit
 from tooldev_jax.train.result import read_trained
-from tooldev_jax.train.step import batch_shards, check_mesh
 
 
 @dataclasses.dataclass(frozen=True)

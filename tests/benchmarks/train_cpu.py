@@ -44,8 +44,7 @@ from tooldev_jax.models.config import DecoderConfig
 from tooldev_jax.models.parameters import init_adapter, init_params
 from tooldev_jax.parallel.mesh import make_mesh
 from tooldev_jax.parallel.sharding import TRAIN_RULES
-from tooldev_jax.train.feed import Feed
-from tooldev_jax.train.loop import place
+from tooldev_jax.train.feed import Feed, put_like
 from tooldev_jax.train.step import make_train_step
 
 FILE = "calls/toolace_xlam_hammer_400.jsonl.gz"
@@ -165,12 +164,12 @@ def _ours(streams: list[Encoded], steps: int) -> Iterator[tuple[int, int]]:
     TRAIN_RULES,
     np.float32,
   )
-  base = place(init_params(config, jax.random.key(0)), step.base)
+  base = put_like(init_params(config, jax.random.key(0)), step.base)
   adapter = init_adapter(config, lora, jax.random.key(1))
-  state = step.init(place(adapter, step.state.trained))
+  state = step.init(put_like(adapter, step.state.trained))
   run = step.compile()
-  warm, _ = run(step.init(place(adapter, step.state.trained)), base,
-                place(data.batch(0), dict(step.batch)))  # fmt: skip
+  warm, _ = run(step.init(put_like(adapter, step.state.trained)), base,
+                put_like(data.batch(0), dict(step.batch)))  # fmt: skip
   jax.block_until_ready(warm)
   feed = Feed(data, step.batch, 0)
   yield 0, 0

@@ -96,7 +96,7 @@ def _figures(
 
   from tooldev_jax.models.config import DecoderConfig
   from tooldev_jax.parallel.chips import peak_flops
-  from tooldev_jax.train.step import ideal_flops
+  from tooldev_jax.train.flops import ideal_flops
 
   config = DecoderConfig.from_hf(_shape(options))
   tokens = rows * options.length
@@ -139,7 +139,7 @@ def _our_steps(options: argparse.Namespace, rows: int) -> dict[str, Any]:
   from tooldev_jax.models.parameters import init_adapter, init_params
   from tooldev_jax.parallel.mesh import make_mesh
   from tooldev_jax.parallel.sharding import TRAIN_RULES, Partition
-  from tooldev_jax.train.loop import place
+  from tooldev_jax.train.feed import put_like
   from tooldev_jax.train.metrics import device_memory
   from tooldev_jax.train.step import make_train_step
 
@@ -162,7 +162,7 @@ def _our_steps(options: argparse.Namespace, rows: int) -> dict[str, Any]:
   base = init_params(config, jax.random.key(0), jnp.bfloat16, partition)
   adapter = init_adapter(config, lora, jax.random.key(1), partition)
   state = [step.init(adapter)]
-  placed = place(batch, dict(step.batch))
+  placed = put_like(batch, dict(step.batch))
 
   def once() -> None:
     state[0], metrics = run(state[0], base, placed)

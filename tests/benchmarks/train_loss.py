@@ -18,7 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from tests.benchmarks import data_machine
-from tooldev_jax.train.loss import plain_loss, selected_token_loss
+from tests.train.plain_loss import plain_loss
+from tooldev_jax.train.loss import selected_token_loss
 
 T, D, V = 1024, 256, 151_936
 CHUNK = 128

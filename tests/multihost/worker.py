@@ -167,7 +167,7 @@ def _parts_after_a_step(mesh: Any, with_lora: bool) -> dict[str, Any]:
   from tests.train import tiny
   from tooldev_jax.models.parameters import init_adapter
   from tooldev_jax.parallel.sharding import TRAIN_RULES
-  from tooldev_jax.train.loop import place
+  from tooldev_jax.train.feed import put_like
   from tooldev_jax.train.step import make_train_step
 
   data = tiny.make_data()
@@ -178,10 +178,10 @@ def _parts_after_a_step(mesh: Any, with_lora: bool) -> dict[str, Any]:
   params = tiny.make_base().params
   base, trained = {}, params
   if lora is not None:
-    base = place(params, step.base)
+    base = put_like(params, step.base)
     trained = init_adapter(tiny.CONFIG, lora, jax.random.key(1))
-  state = step.init(place(trained, step.state.trained))
-  state, _ = step.compile()(state, base, place(data.batch(0), step.batch))
+  state = step.init(put_like(trained, step.state.trained))
+  state, _ = step.compile()(state, base, put_like(data.batch(0), step.batch))
   leaves = jax.tree_util.tree_leaves_with_path(state)
   return {
     jax.tree_util.keystr(path): [x.shape, x.addressable_shards[0].data.shape]

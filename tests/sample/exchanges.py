@@ -2,7 +2,7 @@
 
 import math
 
-from tooldev_jax.train.compiled import Instruction, Program
+from tooldev_jax.fit.hlo import Instruction, Program
 
 
 def check_that_logits_alone_move(text: str, vocab: int) -> None:

@@ -5,6 +5,7 @@ import pytest
 
 from tests.sample.exchanges import check_that_logits_alone_move
 from tooldev_jax.config import MeshConfig, SamplerConfig
+from tooldev_jax.fit import capacity
 from tooldev_jax.models.config import DecoderConfig
 from tooldev_jax.models.parameters import abstract, declare
 from tooldev_jax.models.transformer import Decoder
@@ -15,7 +16,6 @@ from tooldev_jax.parallel.sharding import (
 )
 from tooldev_jax.sample.programs import Programs
 from tooldev_jax.sample.schedule import Planner
-from tooldev_jax.train import capacity
 
 pytest.importorskip("libtpu")
 pytestmark = pytest.mark.parity

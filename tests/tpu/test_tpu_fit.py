@@ -13,9 +13,9 @@ from jax.sharding import PartitionSpec as P
 
 from tooldev_jax.config import LoraConfig, MeshConfig, TrainConfig
 from tooldev_jax.errors import UserError
+from tooldev_jax.fit import capacity
 from tooldev_jax.models.config import DecoderConfig
 from tooldev_jax.parallel.sharding import TRAIN_RULES
-from tooldev_jax.train import capacity
 from tooldev_jax.train.step import make_train_step
 
 pytest.importorskip("libtpu")

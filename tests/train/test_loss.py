@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tooldev_jax.train.loss import plain_loss, selected_token_loss
+from tests.train.plain_loss import plain_loss
+from tooldev_jax.train.loss import selected_token_loss
 
 B, T, C, D, V = 3, 17, 10, 8, 31
 

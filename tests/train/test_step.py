@@ -1,4 +1,4 @@
-"""The step: accumulation, packing, places, donation, refusals."""
+"""The step: accumulation, packing, donation, what is refused."""
 
 import jax
 import jax.numpy as jnp
@@ -14,15 +14,11 @@ from tooldev_jax.models.parameters import init_adapter, init_params
 from tooldev_jax.models.transformer import Decoder
 from tooldev_jax.parallel.mesh import make_mesh
 from tooldev_jax.parallel.sharding import TRAIN_RULES, Partition
-from tooldev_jax.train.loop import place
+from tooldev_jax.train.batch import check_mesh, check_rows
+from tooldev_jax.train.feed import put_like
+from tooldev_jax.train.flops import ideal_flops
 from tooldev_jax.train.loss import selected_token_loss
-from tooldev_jax.train.step import (
-  check_mesh,
-  check_rows,
-  ideal_flops,
-  make_gradient,
-  make_train_step,
-)
+from tooldev_jax.train.step import make_gradient, make_train_step
 
 
 @pytest.fixture(scope="module")
@@ -123,8 +119,8 @@ def test_one_program_for_one_shape_with_its_state_donated(params, adapter):
     jnp.float32,
   )  # fmt: skip
   run = step.compile()
-  state = step.init(place(adapter, step.state.trained))
-  batch = place(data.batch(0), step.batch)
+  state = step.init(put_like(adapter, step.state.trained))
+  batch = put_like(data.batch(0), step.batch)
   after, _ = run(state, params, batch)
   assert all(x.is_deleted() for x in jax.tree.leaves(state))
   assert not any(x.is_deleted() for x in jax.tree.leaves(adapter))

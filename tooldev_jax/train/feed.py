@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Iterator, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
 import jax
 import numpy as np
 from jax.sharding import NamedSharding
 
 from tooldev_jax.errors import UserError
+from tooldev_jax.train.identity import named_leaves
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -48,7 +49,7 @@ class Feed:
 
     Args:
       data: the batches.
-      like: the global batch's shapes and places.
+      like: the global batch's shapes and shardings.
       start_step: index of the first batch.
     """
     self._like = like
@@ -83,6 +84,22 @@ class Feed:
       for name, like in self._like.items()
     }
     return rows, arrays
+
+
+def put_like(tree: Any, like: Any) -> Any:
+  """Puts a tree on the devices as `like` is sharded, after checking its shapes.
+
+  Raises:
+    UserError: names the first leaf that is missing, extra or of another shape.
+  """
+  have, want = named_leaves(tree), named_leaves(like)
+  for name in sorted({*have, *want}):
+    found = have[name].shape if name in have else "nothing"
+    expected = want[name].shape if name in want else "nothing"
+    if found != expected:
+      raise UserError(f"{name}: found {found}, and the model has {expected}")
+  leaves = [jax.device_put(have[name], x.sharding) for name, x in want.items()]
+  return jax.tree.unflatten(jax.tree.structure(like), leaves)
 
 
 def row_slice(

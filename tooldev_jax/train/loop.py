@@ -1,15 +1,15 @@
-"""The loop around the step: resumable, preemptible, exact.
+"""The loop around the step: it resumes, survives preemption, and is exact.
 
 `fit` is called with a folder and a name. What it finds there decides what it
-does: a finished result is returned, a checkpoint is resumed from, nothing
-starts from the beginning. Whatever the way, the resulting bytes are the same
-(same software, devices and thread count).
+does: a finished result is returned, a checkpoint is resumed from, and nothing
+starts from the beginning. The resulting bytes are the same in each case (with
+the same software, devices and thread count).
 
     <workdir>/<name>/
-      result/                          equal byte for byte; see train.result
-      checkpoints/<step>/              see train.checkpoint
-      metrics.jsonl, tensorboard/, profile/     these have clocks in them
-      stopped_at_<step>/               the batch whose loss was not a number
+      result/                  equal byte for byte; see train.result
+      checkpoints/<step>/      see train.checkpoint
+      metrics.jsonl, tensorboard/, profile/    these depend on a clock
+      stopped_at_<step>/       the batch whose loss was not a number
 """
 
 import contextlib
@@ -31,9 +31,9 @@ from tooldev_jax.config import LoraConfig, TrainConfig, fields_of, profile_range
 from tooldev_jax.errors import UserError
 from tooldev_jax.models.config import DecoderConfig
 from tooldev_jax.parallel import processes
-from tooldev_jax.parallel.sharding import TRAIN_RULES, ShardingRules
+from tooldev_jax.parallel.sharding import TRAIN_RULES
 from tooldev_jax.train.checkpoint import Checkpoints
-from tooldev_jax.train.feed import Arrays, Feed, TrainData
+from tooldev_jax.train.feed import Arrays, Feed, TrainData, put_like
 from tooldev_jax.train.identity import checksum, named_leaves
 from tooldev_jax.train.metrics import Reporter, StepReport
 from tooldev_jax.train.result import (
@@ -113,24 +113,22 @@ def fit(
   mesh: Mesh,
   workdir: epath.PathLike,
   name: str,
-  rules: ShardingRules = TRAIN_RULES,
 ) -> FitResult:
-  """Trains `initial` on `data`, or goes on where an earlier call was stopped.
+  """Trains `initial` on `data`, or continues where an earlier call stopped.
 
   Args:
     base: the model. In full training its `params` are not used.
     lora: the adapter's shape; None trains all parameters.
-    initial: where to start, an adapter or parameters; stays as it is.
+    initial: where to start, an adapter or parameters; it is not changed.
     data: the batches.
     config: optimisation.
     mesh: all devices of the run.
     workdir: the run's folder.
     name: of this training, unique in `workdir`; may have several parts ("a/b").
-    rules: what is split over which mesh axes.
 
   Raises:
     UserError: what is in the folder belongs to another base, config or data;
-      the mesh does not fit; the disk is full.
+      the mesh does not fit; the disk is full or cannot be read.
     Preempted: SIGTERM came; everything is saved.
     NonFiniteError: the loss or gradient is NaN or infinite.
   """
@@ -146,7 +144,7 @@ def fit(
     {key: tuple(shape) for key, shape in data.shapes.items()},
     data.num_steps,
     mesh,
-    rules,
+    TRAIN_RULES,
     dtypes.pop() if dtypes else np.float32,
   )
   identity = _identity(base, lora, initial, data, config)
@@ -179,13 +177,13 @@ class _Run:
     self._step, self._config, self._data = step, config, data
     self._losses: list[float] = []
     self._reporter: Reporter | None = None
-    self._clock = _Clock()
+    self._last_report = 0.0
     self._profiler = _Profiler(folder / "profile", config.profile_steps)
 
   def train(self, frozen: Any, initial: Any) -> FitResult:
-    """Restores or starts, makes the steps that are left, writes the result."""
+    """Restores or starts, makes the remaining steps, writes the result."""
     with contextlib.ExitStack() as stack:
-      asked = stack.enter_context(_sigterm_sets_event())
+      stop_asked = stack.enter_context(_sigterm_sets_event())
       checkpoints = stack.enter_context(
         Checkpoints(
           self._folder / "checkpoints",
@@ -201,12 +199,12 @@ class _Run:
           f"going on after step {len(self._losses)} of {self._data.num_steps}"
         )
       else:
-        state = self._step.init(place(initial, self._step.state.trained))
+        state = self._step.init(put_like(initial, self._step.state.trained))
       if processes.is_lead():
         self._reporter = stack.enter_context(self._open_reporter())
       stack.callback(self._profiler.stop)
-      frozen = place(frozen, self._step.base)
-      state = self._make_steps(state, frozen, checkpoints, asked)
+      frozen = put_like(frozen, self._step.base)
+      state = self._make_steps(state, frozen, checkpoints, stop_asked)
       checkpoints.wait()
       return write_result(
         self._folder, self._identity, state.trained, self._losses
@@ -217,31 +215,31 @@ class _Run:
     state: TrainState,
     frozen: Any,
     checkpoints: Checkpoints,
-    asked: threading.Event,
+    stop_asked: threading.Event,
   ) -> TrainState:
     run = self._step.compile()
     every, last = self._config.checkpoint_every, self._data.num_steps
     feed = Feed(self._data, self._step.batch, len(self._losses))
     unread: tuple[Any, Arrays] | None = None
-    self._clock.start()
+    self._last_report = time.perf_counter()
     for done in range(len(self._losses) + 1, last + 1):
       self._profiler.before(done)
       rows, batch = feed.next()
       state, metrics = run(state, frozen, batch)
       if done < last:
         feed.read_ahead()
-      # Metrics are read one step late, with the next step under way.
+      # Metrics are read one step late, while the next step runs.
       if unread is not None:
         self._report(*unread, feed, checkpoints)
       unread = (metrics, rows)
       self._profiler.after(done, metrics)
-      stop = processes.stop_asked(asked.is_set()) and done < last
+      stop = processes.stop_asked(stop_asked.is_set()) and done < last
       if stop or done == last or (every and done % every == 0):
         self._report(*unread, feed, checkpoints)
         unread = None
       if stop or (every and done % every == 0 and done < last):
         checkpoints.save(done, state, self._losses, wait=stop)
-        self._clock.start()
+        self._last_report = time.perf_counter()
       if stop:
         raise Preempted(self._name, done)
     return state
@@ -251,12 +249,14 @@ class _Run:
   ) -> None:
     """Waits for one step's numbers, checks them and passes them on."""
     values = {key: x.item() for key, x in jax.device_get(metrics).items()}
+    now = time.perf_counter()
     report = StepReport(
       step=len(self._losses) + 1,
-      seconds=self._clock.lap(),
+      seconds=now - self._last_report,
       input_wait=feed.take_waited(),
       **values,
     )
+    self._last_report = now
     if not math.isfinite(report.loss) or not math.isfinite(report.grad_norm):
       folder = self._folder / f"stopped_at_{report.step}"
       save_batch(folder, rows)
@@ -272,7 +272,7 @@ class _Run:
       name=self._name,
       num_steps=self._data.num_steps,
       start_step=len(self._losses),
-      places_per_step=self._step.batch["tokens"].size,
+      tokens_per_step=self._step.batch["tokens"].size,
       ideal=self._step.ideal,
       log_every=self._config.log_every,
     )
@@ -280,22 +280,6 @@ class _Run:
   def _say(self, text: str) -> None:
     if processes.is_lead():
       print(f"[{self._name}] {text}", flush=True)
-
-
-def place(tree: Any, like: Any) -> Any:
-  """Puts a tree where `like` says, after checking that it has its shapes.
-
-  Raises:
-    UserError: names the first leaf that is missing, extra or of another shape.
-  """
-  have, want = named_leaves(tree), named_leaves(like)
-  for name in sorted({*have, *want}):
-    found = have[name].shape if name in have else "nothing"
-    expected = want[name].shape if name in want else "nothing"
-    if found != expected:
-      raise UserError(f"{name}: found {found}, and the model has {expected}")
-  leaves = [jax.device_put(have[name], x.sharding) for name, x in want.items()]
-  return jax.tree.unflatten(jax.tree.structure(like), leaves)
 
 
 def _identity(
@@ -321,7 +305,7 @@ def _identity(
     "base": base.fingerprint,
     "initial": checksum(named_leaves(initial)),
     "data": data.fingerprint,
-    # Micro-batches, rows and their length or trained places.
+    # Micro-batches, rows, and a row's tokens or trained tokens.
     "batch.tokens": list(data.shapes["tokens"]),
     "batch.targets": list(data.shapes["target_ids"]),
     "steps": data.num_steps,
@@ -332,10 +316,10 @@ def _identity(
 
 @contextlib.contextmanager
 def _sigterm_sets_event() -> Iterator[threading.Event]:
-  """SIGTERM asks instead of killing while the context lasts.
+  """SIGTERM asks for a stop instead of ending the process.
 
-  Of several processes each leaves the signal to JAX's preemption service; see
-  `processes.stop_asked`. Signals reach the main thread alone.
+  With several processes JAX's own preemption service handles the signal; see
+  `processes.stop_asked`. Only the main thread can handle signals.
   """
   asked = threading.Event()
   if (
@@ -350,25 +334,12 @@ def _sigterm_sets_event() -> Iterator[threading.Event]:
   finally:
     signal.signal(signal.SIGTERM, before)
   if asked.is_set():
-    # It came too late to stop this training: whoever is next shall stop.
+    # Training ended before it could stop: pass the signal on.
     signal.raise_signal(signal.SIGTERM)
 
 
-class _Clock:
-  """Time from lap to lap."""
-
-  def start(self) -> None:
-    self._last = time.perf_counter()
-
-  def lap(self) -> float:
-    """Seconds since the lap before."""
-    now = time.perf_counter()
-    seconds, self._last = now - self._last, now
-    return seconds
-
-
 class _Profiler:
-  """Traces those of the steps that the config names which this call makes."""
+  """Traces the steps that the config names, as far as this call makes them."""
 
   def __init__(self, folder: epath.Path, steps: str):
     self._folder, self._steps = folder, profile_range(steps)
@@ -385,7 +356,7 @@ class _Profiler:
       self.stop()
 
   def stop(self) -> None:
-    """Writes what was traced so far; the training may end in between."""
+    """Writes what was traced so far; training may end in between."""
     if self._on:
       jax.profiler.stop_trace()
       self._on = False

@@ -5,19 +5,20 @@ and a `[batch, time, vocabulary]` array of logits is the largest thing a step
 could build. So the hidden states that predict a trained token are gathered
 first, and their product with the head is made in chunks.
 
-The loss is a sum of weighted terms, which makes the gradient with respect to
-the hidden states known as soon as a chunk's logits are. It is taken there and
-then, and the logits are dropped: nothing of size V is kept for the backward
-pass and nothing is computed twice. A frozen head thus costs exactly the two
-products of the ideal (one forward, one back), a trained head three, where
-rematerialising the chunks would cost one more of each.
+The loss is a sum of weighted terms, so the gradient with respect to the hidden
+states is known as soon as a chunk's logits are. It is computed in the forward
+pass and the logits are dropped: nothing of size V is kept for the backward
+pass, and nothing is computed twice. A frozen head costs exactly the two
+products of the ideal (one forward, one back) and a trained head three.
+Rematerialising the chunks would cost one more of each.
 
-Rows are not equally dense, and a row's capacity is that of the densest. So the
-used places of a shard's rows are moved together, and a chunk without any is
-skipped: the time follows the trained tokens, not the capacity.
+A row has room for as many trained tokens (target slots) as the densest row
+needs; its other slots are padding with weight 0. So the used slots of a shard's
+rows are moved to the front, and a chunk without any is skipped: the time
+follows the number of trained tokens, not of slots.
 
-Dim letters: B rows, T time, C capacity of a row, D width, V vocabulary,
-S batch shards, M places of a shard (B / S * C), N chunks, c places of a chunk.
+Dimensions: B rows, T time, C target slots of a row, D width, V vocabulary,
+S batch shards, M slots of a shard (B / S * C), N chunks, c slots of a chunk.
 """
 
 import functools
@@ -47,24 +48,24 @@ def selected_token_loss(
     head_DxV: the unembedding, in the compute type.
     positions_BxC: for each trained token, the position that predicts it.
     ids_BxC: the trained tokens.
-    weights_BxC: their weights; 0 marks an unused place.
-    chunk: places of one shard whose logits exist at once; rounded so that
+    weights_BxC: their weights; 0 marks a padding slot.
+    chunk: slots of one shard whose logits exist at once; rounded so that
       chunks are equal.
     train_head: whether the head gets a gradient. If not, its product is left
       out of the backward pass.
     soft_cap: `cap * tanh(logits / cap)`, as Gemma 2 has it.
-    shards: equal parts of the rows that live on different devices. Places are
-      gathered within a part, so nothing moves between devices.
+    shards: equal parts of the rows that are on different devices. Hidden
+      states are gathered within a part, so nothing moves between devices.
   """
   B, T, D = hidden_BxTxD.shape
   with jax.named_scope("loss"):
     rows_SxM, columns_SxM, ids_SxM, weights_SxM = _used_first(
       positions_BxC, ids_BxC, weights_BxC.astype(jnp.float32), shards
     )
-    places_SxM = rows_SxM * T + columns_SxM
+    flat_SxM = rows_SxM * T + columns_SxM
     hidden_SxMxD = jnp.take_along_axis(
       hidden_BxTxD.reshape(shards, B // shards * T, D),
-      places_SxM[..., None],
+      flat_SxM[..., None],
       axis=1,
       mode="clip",
     )
@@ -72,26 +73,6 @@ def selected_token_loss(
       hidden_SxMxD, head_DxV, ids_SxM, weights_SxM, chunk, train_head, soft_cap
     )
     return total, weights_SxM.sum()
-
-
-def plain_loss(
-  hidden_BxTxD: jax.Array,
-  head_DxV: jax.Array,
-  positions_BxC: jax.Array,
-  ids_BxC: jax.Array,
-  weights_BxC: jax.Array,
-  soft_cap: float | None = None,
-) -> tuple[jax.Array, jax.Array]:
-  """The same by the book, `[B, T, V]` and all: what tests compare with."""
-  logits = jnp.einsum(
-    "btd,dv->btv", hidden_BxTxD, head_DxV, preferred_element_type=jnp.float32
-  )
-  if soft_cap:
-    logits = soft_cap * jnp.tanh(logits / soft_cap)
-  log_p = jax.nn.log_softmax(logits)
-  picked_BxCxV = jnp.take_along_axis(log_p, positions_BxC[..., None], axis=1)
-  picked_BxC = jnp.take_along_axis(picked_BxCxV, ids_BxC[..., None], axis=2)
-  return -(picked_BxC[..., 0] * weights_BxC).sum(), weights_BxC.sum()
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5, 6))
@@ -178,9 +159,9 @@ def _chunk_terms(hidden_SxcxD, head_DxV, ids_Sxc, soft_cap):
 
 
 def _used_first(positions_BxC, ids_BxC, weights_BxC, shards):
-  """Row within its shard, position, id and weight, `[S, M]`, unused ones last.
+  """Row within its shard, position, id and weight, `[S, M]`, padding last.
 
-  The order among the used stays, so that sums are added up the same each time.
+  The order of the used slots stays, so sums are added up the same each time.
   """
   B, C = ids_BxC.shape
   rows_BxC = jnp.broadcast_to(jnp.arange(B)[:, None] % (B // shards), (B, C))

@@ -1,7 +1,7 @@
-"""What a run tells about itself: terminal lines, JSON lines, TensorBoard.
+"""What training logs: terminal lines, JSON lines and TensorBoard.
 
-Numbers that depend on a clock live here and nowhere else, apart from the
-artefacts that must be equal byte for byte.
+Numbers that depend on a clock are only here, apart from the artefacts that
+must be equal byte for byte.
 """
 
 import collections
@@ -31,7 +31,7 @@ class StepReport:
     grad_norm: global norm before clipping.
     learning_rate: of this update.
     weight: sum of the weights of the trained tokens.
-    tokens: real ones, without padding.
+    tokens: without padding.
     trained_tokens: those with a weight.
     attended: (token, key) pairs inside segments under the causal mask.
     seconds: from the end of the step before to the end of this one.
@@ -63,26 +63,26 @@ class Reporter:
     name: str,
     num_steps: int,
     start_step: int,
-    places_per_step: int,
+    tokens_per_step: int,
     ideal: IdealFlops,
     log_every: int,
     out: IO[str] | None = None,
   ):
-    """Opens the files in `folder` and forgets rows after `start_step`.
+    """Opens the files in `folder` and drops rows after `start_step`.
 
     Args:
       folder: where metrics.jsonl and tensorboard/ are.
       name: of the run, for the terminal.
       num_steps: of the whole run.
-      start_step: updates already made; rows a killed run wrote after its last
-        checkpoint are dropped, since those steps are made again.
-      places_per_step: tokens of a batch, padding included.
+      start_step: updates already made. Rows that a killed run wrote after its
+        last checkpoint are dropped, since those steps are made again.
+      tokens_per_step: of a batch, padding included.
       ideal: the FLOPs that MFU is measured by.
       log_every: steps between lines on the terminal.
       out: where lines go; the terminal if None.
     """
     self._name, self._num_steps = name, num_steps
-    self._places, self._ideal = places_per_step, ideal
+    self._batch_tokens, self._ideal = tokens_per_step, ideal
     self._log_every = log_every
     self._out = out or sys.stdout
     self._recent: collections.deque[StepReport] = collections.deque(
@@ -131,7 +131,7 @@ class Reporter:
     return {
       "tokens_per_s": tokens / seconds,
       "trained_tokens_per_s": trained / seconds,
-      "padding_share": 1 - last.tokens / self._places,
+      "padding_share": 1 - last.tokens / self._batch_tokens,
       "input_wait_share": sum(r.input_wait for r in self._recent) / seconds,
       "flops_per_s": flops,
       "mfu": flops / (self._peak * jax.device_count()) if self._peak else None,

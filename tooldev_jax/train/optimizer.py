@@ -20,10 +20,10 @@ Axes = tuple[str | None, ...]
 def make_schedule(
   config: TrainConfig, num_steps: int, peak: float
 ) -> optax.Schedule:
-  """The rate of update 0, 1, …: warm-up, then what `config.schedule` says.
+  """The rate of update 0, 1, …: warm-up, then `config.schedule`.
 
-  The schedule ends where update `num_steps` would be, so neither the first
-  update nor the last one is made at rate 0.
+  The schedule reaches its end where update `num_steps` would be, so neither
+  the first update nor the last one has rate 0.
   """
   warmup = round(config.warmup_ratio * num_steps)
 

@@ -1,19 +1,21 @@
 """One training step: a pure function of a state and a batch.
 
-    state, metrics = train_step(state, base, batch)
+    state, metrics = run(state, base, batch)
 
-The same step runs on a laptop CPU, one GPU and a TPU pod, and is compiled for
-chips that are not there by `launch.fit`. What is trained is one tree, the
-adapter ("lora") or all parameters ("params"); everything else is an argument
-that gets no gradient.
+The same step runs on a laptop CPU, one GPU and a TPU pod, and `launch.fit`
+compiles it for chips that are not attached. One tree is trained: the adapter,
+or all parameters. Everything else is an argument that gets no gradient.
 
-Dim letters: K micro-batches, R rows, T time, C trained positions a row.
+A batch holds packed rows (see `train.batch`), split into micro-batches. The
+step adds up loss and gradients over the micro-batches and makes one update.
+
+Dimensions: K micro-batches, R rows, T time, D width, C trained positions of a
+row.
 """
 
 import dataclasses
-import math
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import flax.struct
 import jax
@@ -23,28 +25,20 @@ from flax.core import meta
 from jax.sharding import Mesh, NamedSharding
 
 from tooldev_jax.config import LoraConfig, TrainConfig
-from tooldev_jax.errors import UserError
 from tooldev_jax.models.attention import packed_attention
 from tooldev_jax.models.config import DecoderConfig
 from tooldev_jax.models.parameters import abstract, declare
 from tooldev_jax.models.transformer import Decoder
 from tooldev_jax.parallel.sharding import Partition, ShardingRules
-from tooldev_jax.train.flops import IdealFlops
+from tooldev_jax.train.batch import (
+  Batch,
+  abstract_batch,
+  batch_shards,
+  check_rows,
+)
+from tooldev_jax.train.flops import IdealFlops, ideal_flops
 from tooldev_jax.train.loss import selected_token_loss
 from tooldev_jax.train.optimizer import make_optimizer, make_schedule
-
-Batch = Mapping[str, Any]
-Trainable = Literal["lora", "params"]
-
-# The batch's arrays: their axes and types.
-BATCH_AXES: Mapping[str, tuple[str | None, ...]] = {
-  "tokens": (None, "batch", "length"),
-  "segment_ids": (None, "batch", "length"),
-  "positions": (None, "batch", "length"),
-  "target_positions": (None, "batch", None),
-  "target_ids": (None, "batch", None),
-  "target_weights": (None, "batch", None),
-}
 
 
 @flax.struct.dataclass
@@ -64,7 +58,7 @@ class TrainState:
 
 @dataclasses.dataclass(frozen=True)
 class TrainStep:
-  """A step with its shapes and places, ready to be lowered.
+  """A step with its shapes and shardings, ready to be compiled.
 
   Attributes:
     run: the jitted `(state, base, batch) -> (state, metrics)`; donates state.
@@ -82,7 +76,7 @@ class TrainStep:
   ideal: IdealFlops
 
   def compile(self) -> Any:
-    """The executable. It takes these shapes only: nothing compiles later."""
+    """The executable. It takes these shapes alone, so none compiles later."""
     return self.run.lower(self.state, self.base, self.batch).compile()
 
 
@@ -131,14 +125,6 @@ def make_train_step(
   )
   schedule = make_schedule(config, num_steps, config.learning_rate)
   state = _state_like(trained, optimizer, partition)
-  batch = {
-    name: jax.ShapeDtypeStruct(
-      shape,
-      jnp.float32 if name == "target_weights" else jnp.int32,
-      sharding=partition.sharding(BATCH_AXES[name]),
-    )
-    for name, shape in batch_shapes.items()
-  }
   gradient = make_gradient(decoder, config, trains_base=lora is None)
 
   def run(state, base, batch):
@@ -163,15 +149,14 @@ def make_train_step(
       jnp.zeros((), jnp.int32), trained, optimizer.init(trained)
     )
 
-  places = jax.tree.map(lambda x: x.sharding, state)
+  shardings = jax.tree.map(lambda x: x.sharding, state)
+  replicated = partition.sharding()
   return TrainStep(
-    run=jax.jit(
-      run, donate_argnums=0, out_shardings=(places, partition.sharding())
-    ),
-    init=jax.jit(init, out_shardings=places),
+    run=jax.jit(run, donate_argnums=0, out_shardings=(shardings, replicated)),
+    init=jax.jit(init, out_shardings=shardings),
     state=state,
     base=base,
-    batch=batch,
+    batch=abstract_batch(batch_shapes, partition),
     ideal=ideal_flops(decoder_config, trains_base=lora is None),
   )
 
@@ -179,9 +164,9 @@ def make_train_step(
 def make_gradient(decoder: Decoder, config: TrainConfig, *, trains_base: bool):
   """`(trained, base, batch) -> (loss, weight, counts, gradients)`.
 
-  Loss and gradients are means over the trained tokens of the whole batch, by
-  weight: micro-batches are added up as sums and divided once, since a mean of
-  means would weigh a token by the company it came in.
+  Loss and gradients are weighted means over the trained tokens of the whole
+  batch. Micro-batches are added up as sums and divided once: a mean of means
+  would give a token another weight in another micro-batch.
   """
 
   def loss_sum(trained, base, rows):
@@ -232,71 +217,6 @@ def make_gradient(decoder: Decoder, config: TrainConfig, *, trains_base: bool):
   return gradient
 
 
-def check_mesh(rows: int, partition: Partition) -> None:
-  """Makes sure that no batch shard would hold nothing but padding.
-
-  Args:
-    rows: packed rows of a micro-batch, before they are rounded up to what the
-      mesh divides.
-    partition: of the run.
-
-  Raises:
-    UserError: there are more shards than rows; says which meshes would do.
-  """
-  if rows < batch_shards(partition):
-    check_rows(rows, partition)
-
-
-def check_rows(rows: int, partition: Partition) -> None:
-  """Makes sure that every batch shard gets the same number of rows.
-
-  Raises:
-    UserError: it does not; says which meshes would do.
-  """
-  shards = batch_shards(partition)
-  axes = _batch_axes(partition)
-  if rows % shards == 0:
-    return
-  chips = partition.mesh.size
-  fits = [n for n in range(1, min(rows, shards) + 1) if chips % n == 0]
-  raise UserError(
-    f"the mesh has {shards} batch shards ({' × '.join(axes)}) and a batch has"
-    f" {rows} packed rows, which do not divide among them. What would fit:"
-    f" {' × '.join(axes)} of {' or '.join(map(str, fits))}, with the other"
-    " chips on the tensor axis; shorter rows (data.row_length) or more examples"
-    f" a batch (data.batch_examples), so that there are {shards} rows or a"
-    " multiple; or fewer micro-batches"
-  )
-
-
-def batch_shards(partition: Partition | None) -> int:
-  """Parts that the rows of a batch are split into."""
-  if partition is None:
-    return 1
-  return math.prod(partition.mesh.shape[x] for x in _batch_axes(partition))
-
-
-def _batch_axes(partition: Partition) -> tuple[str, ...]:
-  axes = partition.rules.batch or ()
-  return (axes,) if isinstance(axes, str) else axes
-
-
-def ideal_flops(config: DecoderConfig, *, trains_base: bool) -> IdealFlops:
-  """The formula's numbers for a model."""
-  boxes = jax.tree.leaves(declare(config)["params"], is_leaf=_is_box)
-  sizes = [
-    math.prod(meta.unbox(box).shape)
-    for box in boxes
-    if box.names[0] == "blocks" and len(box.names) == 3
-  ]
-  return IdealFlops(
-    block_parameters=sum(sizes),
-    head_parameters=config.hidden_size * config.vocab_size,
-    head_width=config.num_heads * config.head_dim,
-    trains_base=trains_base,
-  )
-
-
 def _counts(config: DecoderConfig, rows: Batch) -> dict[str, jax.Array]:
   """Real tokens, trained tokens, and (token, key) pairs over all layers."""
   real = rows["segment_ids"] > 0
@@ -314,34 +234,32 @@ def _counts(config: DecoderConfig, rows: Batch) -> dict[str, jax.Array]:
   }
 
 
-def _is_box(x: Any) -> bool:
-  return isinstance(x, meta.AxisMetadata)
-
-
 def logical_axes(declared: Any) -> Any:
-  return jax.tree.map(lambda x: tuple(x.names), declared, is_leaf=_is_box)
+  """A tree of the axis names of each leaf, as the optimizer wants them."""
+  is_box = lambda x: isinstance(x, meta.AxisMetadata)
+  return jax.tree.map(lambda x: tuple(x.names), declared, is_leaf=is_box)
 
 
 def _state_like(
   trained: Any, optimizer: optax.GradientTransformation, partition: Partition
 ) -> TrainState:
-  """The state's shapes; what the optimizer keeps of a leaf lies where it does.
+  """The state's shapes; what the optimizer keeps of a leaf is sharded like it.
 
-  Optax names a moment by the path of its parameter below a prefix of its own.
+  Optax names a moment by the path of its parameter, after a prefix of its own.
   """
-  places = dict(jax.tree_util.tree_flatten_with_path(trained)[0])
+  leaves = dict(jax.tree_util.tree_flatten_with_path(trained)[0])
 
-  def place(path: Any, leaf: Any) -> jax.ShapeDtypeStruct:
+  def shard(path: Any, leaf: Any) -> jax.ShapeDtypeStruct:
     sharding: NamedSharding = partition.sharding()
     for start in range(len(path)):
-      twin = places.get(path[start:])
-      if twin is not None and twin.shape == leaf.shape:
-        sharding = twin.sharding
+      parameter = leaves.get(path[start:])
+      if parameter is not None and parameter.shape == leaf.shape:
+        sharding = parameter.sharding
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
 
   kept = jax.eval_shape(optimizer.init, trained)
   return TrainState(
     step=jax.ShapeDtypeStruct((), jnp.int32, sharding=partition.sharding()),
     trained=trained,
-    optimizer=jax.tree_util.tree_map_with_path(place, kept),
+    optimizer=jax.tree_util.tree_map_with_path(shard, kept),
   )

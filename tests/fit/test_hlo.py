@@ -1,11 +1,11 @@
-"""Counting what a compiled program does."""
+"""Reading what a compiled program does."""
 
 import jax
 import jax.numpy as jnp
 import pytest
 
-from tooldev_jax.train.capacity import TooBig, splash_flops, too_big
-from tooldev_jax.train.compiled import Program, UnreadableProgramError
+from tooldev_jax.fit.capacity import TooBig, splash_flops, too_big
+from tooldev_jax.fit.hlo import Program, UnreadableProgramError
 
 # As the TPU compiler writes it: products are convolutions, a batch of them one
 # with a dilated window, a collective is split into pieces of one channel.

@@ -1,10 +1,10 @@
-"""Will it fit: programs compiled for TPU chips that are not attached.
+"""Programs compiled for TPU chips that are not attached, and what they need.
 
 The compiler of the package `libtpu` runs on any machine and knows the chips'
 memory. The very programs of training and sampling are compiled for a described
-topology; what does not fit is the compiler's own verdict. Bytes, FLOPs and
+topology, and the compiler itself says what does not fit. Bytes, FLOPs and
 collectives are read from the result, so recomputation, padding and gathered
-weights are in them.
+weights are included.
 """
 
 import dataclasses
@@ -20,35 +20,10 @@ from jax.sharding import Mesh
 
 from tooldev_jax.config import MeshConfig
 from tooldev_jax.errors import UserError
-from tooldev_jax.parallel.chips import peak_flops
+from tooldev_jax.fit.hlo import Collective, Instruction, Program
+from tooldev_jax.parallel.chips import Chip, find_chip
 from tooldev_jax.parallel.mesh import make_mesh
 from tooldev_jax.parallel.sharding import bytes_per_chip
-from tooldev_jax.train.compiled import Collective, Instruction, Program
-
-GIB = 2**30
-
-
-@dataclasses.dataclass(frozen=True)
-class Chip:
-  """A chip's published numbers (cloud.google.com/tpu/docs/system-architecture).
-
-  Attributes:
-    memory: bytes of HBM.
-    memory_rate: bytes a second from and to it.
-    link_rate: bytes a second to other chips, all links together.
-  """
-
-  memory: float
-  memory_rate: float
-  link_rate: float
-
-
-CHIPS = {
-  "TPU v4": Chip(32 * GIB, 1228e9, 300e9),
-  "TPU v5 lite": Chip(16 * GIB, 819e9, 200e9),
-  "TPU v5": Chip(95 * GIB, 2765e9, 600e9),
-  "TPU v6 lite": Chip(32 * GIB, 1640e9, 448e9),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,10 +32,10 @@ class Compiled:
 
   Attributes:
     arguments: (kind, bytes) of what it is given.
-    activations: bytes beside the arguments when most are in use. (The
-      compiler's sum of temporaries counts places that are used again.)
+    activations: bytes beside the arguments at the peak. (The compiler's sum of
+      temporaries counts memory that is used again.)
     code: bytes of the program itself.
-    program: its text, read.
+    program: what it consists of.
   """
 
   arguments: tuple[tuple[str, float], ...]
@@ -79,8 +54,8 @@ class Compiled:
     """Of one run, recomputation included.
 
     Raises:
-      UnreadableProgramError: some part cannot be counted, as a loop that runs
-        until its data say so.
+      UnreadableProgramError: some part cannot be counted, such as a loop whose
+        end depends on data.
     """
     return self.program.flops(splash_flops)
 
@@ -104,13 +79,13 @@ class TooBig:
 
 @dataclasses.dataclass(frozen=True)
 class Roofline:
-  """Seconds a run takes at the least, by what limits it.
+  """Lower bounds of a run's seconds, by what limits it.
 
   Attributes:
     compute: FLOPs at the chip's bfloat16 peak.
-    memory: the arguments read once a pass and the activations written and
-      read once, at the HBM's rate.
-    network: the collectives' results at the rate of all links (an all-reduce
+    memory: arguments read once a pass, activations written and read once, at
+      the HBM's rate.
+    network: results of collectives at the rate of all links (an all-reduce
       moves its bytes twice).
   """
 
@@ -120,12 +95,12 @@ class Roofline:
 
   @property
   def overlapped(self) -> float:
-    """With everything at the same time: the bound."""
+    """The bound if all three overlap."""
     return max(self.compute, self.memory, self.network)
 
   @property
   def apart(self) -> float:
-    """With one after the other."""
+    """The bound if nothing overlaps."""
     return self.compute + self.memory + self.network
 
 
@@ -140,19 +115,19 @@ _NO_CHIPS = {
 def describe_topology(
   name: str | None, mesh: MeshConfig, *, own: bool = False
 ) -> Mesh:
-  """A mesh of chips that are not there.
+  """A mesh of chips that are not attached.
 
   Args:
-    name: as "v5e:4x4", "v6e:8x8", "v5p:4x4x4" or "v4:4x4x4".
+    name: such as "v5e:4x4", "v6e:8x8", "v5p:4x4x4" or "v4:4x4x4".
     mesh: axis sizes.
-    own: takes the chips of one process alone, as sampling does where there are
-      several: `mesh` then says their tensor axis.
+    own: takes only the chips of one process, as sampling does where there are
+      several; `mesh` then says their tensor axis.
 
   Raises:
     UserError: libtpu is missing or does not know the topology.
   """
-  # No chip is touched, so no metadata server is asked, nobody is to complain
-  # that it did not answer, and compilations may run beside one another.
+  # No chip is used, so no metadata server need answer, and several processes
+  # may compile at the same time.
   for key, value in _NO_CHIPS.items():
     os.environ.setdefault(key, value)
   name = name or ""
@@ -170,7 +145,7 @@ def describe_topology(
   devices: list[Any] = list(topology.devices)
   if own and len({device.process_index for device in devices}) > 1:
     mine = [device.coords for device in devices if device.process_index == 0]
-    # Programs are compiled for whole slices alone: this is one of that size.
+    # The compiler takes whole slices only: describe one of that size.
     sizes = [max(axis) - min(axis) + 1 for axis in zip(*mine, strict=True)]
     kind, _, whole = name.partition(":")
     part = "x".join(map(str, sizes[: whole.count("x") + 1]))
@@ -202,30 +177,37 @@ def compile_for(
   )
 
 
-def roofline(compiled: Compiled, device_kind: str, passes: int) -> Roofline:
+def chip_of(mesh: Mesh) -> Chip:
+  """The figures of a described mesh's chips."""
+  kind = mesh.devices.flat[0].device_kind
+  chip = find_chip(kind)
+  if chip is None or not chip.memory:
+    raise UserError(f"no figures are known of chips of kind {kind!r}")
+  return chip
+
+
+def roofline(compiled: Compiled, chip: Chip, passes: int) -> Roofline:
   """The bound of a program on a kind of chip.
 
   Args:
     compiled: the program.
-    device_kind: of the chips.
+    chip: what it runs on.
     passes: how often the arguments are read (forward, backward, recomputed).
   """
-  chip, peak = CHIPS[device_kind], peak_flops(device_kind)
-  assert peak is not None
   moved = sum(
     x.bytes * (2 if x.kind == "all-reduce" else 1) for x in compiled.collectives
   )
   given = sum(size for _, size in compiled.arguments)
   return Roofline(
-    compute=compiled.flops / peak,
+    compute=compiled.flops / chip.peak_flops,
     memory=(passes * given + 2 * compiled.activations) / chip.memory_rate,
     network=moved / chip.link_rate,
   )
 
 
-# Matrix products a tile: scores and values forward; backward, scores, values'
-# and weights' gradients for both kernels, and keys' or queries' besides; or all
-# five in one.
+# Matrix products a tile. Forward: scores, values. Backward, in both kernels:
+# scores, the gradients of weights and values; and that of keys or of queries.
+# Or all five in one kernel.
 _SPLASH_PRODUCTS = {"fwd": 2, "dkv": 4, "dq": 3, "fused": 5}
 
 
@@ -234,10 +216,10 @@ def splash_flops(
 ) -> float | None:
   """FLOPs of a splash-attention kernel; None for any other.
 
-  The kernel leaves out the tiles that the causal mask or a window hides, and
-  computes the others whole; segments hide no tile. Its first operand has the
-  shape of its grid of (square) tiles, shrunk where a window hides the rest;
-  its first operand of floats is the queries [..., length, width].
+  The kernel skips tiles that the causal mask or a window hides, and computes
+  the others whole; segments hide no tile. Its first operand has the shape of
+  its grid of (square) tiles, shrunk where a window hides the rest. Its first
+  operand of floats is the queries [..., length, width].
   """
   match = re.match(r"splash_m[qh]a_(fwd|dkv|dq)", call.name)
   if not match:
@@ -247,15 +229,15 @@ def splash_flops(
   *lead, length, width = floats[0][1]
   tiles = sum(min(row + 1, grid[0]) for row in range(grid[1]))
   side = length // grid[1]
-  # The one backward kernel also gives the queries' gradients, a part for each
-  # column of tiles.
+  # A single backward kernel also returns the queries' gradients, a part for
+  # each column of tiles.
   fused = any(len(sizes) > len(floats[0][1]) for _, sizes in call.shapes)
   products = _SPLASH_PRODUCTS["fused" if fused else match.group(1)]
   return 2.0 * float(np.prod(lead)) * tiles * side**2 * width * products
 
 
 def too_big(message: str) -> TooBig:
-  """Reads the compiler's two ways of saying it."""
+  """Reads the two forms of the compiler's message."""
   size = r"([\d.]+)([KMG])"
   match = re.search(rf"[Uu]sed {size} of {size} hbm", message) or re.search(
     rf"\({size}\) exceeds available HBM \({size}\)", message

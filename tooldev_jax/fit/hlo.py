@@ -1,17 +1,25 @@
-"""What a compiled program does: FLOPs and collectives, loops counted.
+"""What a compiled program does: its FLOPs and collectives, loops counted.
 
-XLA's own cost analysis counts a loop's body once, so a model scanned over its
-layers seems to cost one layer. Here the optimised HLO is read as text: each
-matrix product (on TPU a convolution) is counted by its shapes and multiplied
-by the trip counts of the loops around it. Recomputation is in the text, so it
-is counted. Of a conditional's branches the dearest counts.
+The optimised HLO is read as text. Each matrix product (on TPU a convolution)
+is counted by its shapes and multiplied by the trip counts of the loops around
+it. Recomputation is in the text, so it is counted. A conditional costs as much
+as its most expensive branch.
+
+Why not `compiled.cost_analysis()`: it counts the body of a loop once, and a
+Pallas kernel not at all, while models here scan over their layers. Measured
+with jax 0.10.2: the gradient of a scan over 2 or over 8 products of 64 x 64 is
+198,664 FLOPs to it, and 393,216 or 1,572,864 by formula and here (CPU); a LoRA
+step of two layers, compiled for a v5e:2x2, is 0.51e11, where the ideal is
+1.07e11 and this reader finds 1.22e11. `memory_analysis()` is right, and used.
+Nor does JAX say how many bytes collectives move.
 
 A loop without a readable trip count, or a kernel of unknown cost, is an error:
-a sum with a hole in it would be a lie.
+a sum that leaves something out would be wrong without saying so.
 """
 
 import dataclasses
 import functools
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -29,7 +37,7 @@ COLLECTIVES = (
   "all-to-all",
   "collective-permute",
 )
-# Custom calls that move, hint or wait, and multiply nothing.
+# Custom calls that move, annotate or wait, and multiply nothing.
 _NO_FLOPS = re.compile(
   r"AllocateBuffer|AsyncCollective\w+|AssumeGatherIndicesInBound"
   r"|GatherScatterIndicesBitpacked|Sharding|SPMD\w+|MoveTo\w+|annotate_\w+"
@@ -61,11 +69,11 @@ class Instruction:
 
   @property
   def bytes(self) -> float:
-    """Of the result."""
-    return sum(
-      _ITEM_BYTES.get(kind, 0) * float(np.prod(sizes))
-      for kind, sizes in self.shapes
-    )
+    """Of the result. The start of a collective also lists its operands."""
+    sizes = [_ITEM_BYTES.get(kind, 0) * math.prod(n) for kind, n in self.shapes]
+    if self.opcode.endswith("-start"):
+      return max(sizes, default=0)
+    return sum(sizes)
 
   @property
   def collective(self) -> str | None:
@@ -78,9 +86,25 @@ class Instruction:
     match = re.search(pattern, self.attributes)
     return match.group(1) if match else None
 
+  def called(self, attribute: str) -> str:
+    """The computation that an attribute names."""
+    name = self.attribute(rf"\b(?:{attribute})=%?([\w.\-]+)")
+    if name is None:
+      raise UnreadableProgramError(f"{self.opcode} {self.name} calls nothing")
+    return name
+
+  def branches(self) -> list[str]:
+    """The computations of a conditional."""
+    several = self.attribute(r"branch_computations=\{([^}]*)\}")
+    if several is not None:
+      return [name.strip(" %") for name in several.split(",")]
+    return [self.called("true_computation"), self.called("false_computation")]
+
 
 Computation = Mapping[str, Instruction]
 KernelFlops = Callable[[Instruction, Sequence[Instruction]], float | None]
+
+_CALLS = ("fusion", "call", "async-start")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,8 +128,13 @@ class Program:
   def __init__(self, text: str):
     self._computations, self._entry = _read(text)
 
+  def instructions(self) -> Iterator[Instruction]:
+    """All of them, each once, those of loops and branches too."""
+    for computation in self._computations.values():
+      yield from computation.values()
+
   def flops(self, kernel_flops: KernelFlops = lambda call, args: None) -> float:
-    """Of one chip, one run.
+    """Of one chip and one run.
 
     Args:
       kernel_flops: FLOPs of a Pallas call given its instruction and operands;
@@ -121,31 +150,27 @@ class Program:
       return sum(of(x, computation) for x in computation.values())
 
     def of(x: Instruction, inside: Computation) -> float:
-      if x.opcode == "dot":
-        return _dot_flops(x, inside)
-      if x.opcode == "convolution":
-        return _convolution_flops(x, inside)
-      if x.opcode == "custom-call":
-        return self._custom_call_flops(x, inside, kernel_flops)
-      if x.opcode == "while":
-        return self.trips(x, inside) * total(_called(x, "body"))
-      if x.opcode == "conditional":
-        return max(total(name) for name in _branches(x))
-      if x.opcode in ("fusion", "call", "async-start"):
-        return total(_called(x, "calls|to_apply"))
+      match x.opcode:
+        case "dot":
+          return _dot_flops(x, inside)
+        case "convolution":
+          return _convolution_flops(x, inside)
+        case "custom-call":
+          return _custom_call_flops(x, inside, kernel_flops)
+        case "while":
+          return self.trips(x, inside) * total(x.called("body"))
+        case "conditional":
+          return max(map(total, x.branches()))
+        case opcode if opcode in _CALLS:
+          return total(x.called("calls|to_apply"))
       return 0.0
 
     return total(self._entry)
 
-  def instructions(self) -> Iterator[Instruction]:
-    """All of them, each once, those of loops and branches too."""
-    for computation in self._computations.values():
-      yield from computation.values()
-
   def collectives(self) -> list[Collective]:
     """By kind, trip counts included.
 
-    TPU splits a collective into pieces fused with computation; the pieces
+    TPU splits a collective into pieces fused with computation. The pieces
     share a channel, which counts once a trip.
     """
     channels: dict[tuple[str, str], tuple[float, float]] = {}
@@ -156,24 +181,26 @@ class Program:
         if (kind := x.collective) is not None:
           key = (kind, x.attribute(r"channel_id=(\d+)") or x.name)
           before = channels.get(key, (0, 0))
-          channels[key] = max(before, (times, times * _result_bytes(x)))
+          channels[key] = max(before, (times, times * x.bytes))
         elif x.opcode == "while":
-          visit(_called(x, "body"), times * self.trips(x, computation))
+          visit(x.called("body"), times * self.trips(x, computation))
         elif x.opcode == "conditional":
-          for branch in _branches(x):
+          for branch in x.branches():
             visit(branch, times)
-        elif x.opcode in ("fusion", "call", "async-start"):
-          visit(_called(x, "calls|to_apply"), times)
+        elif x.opcode in _CALLS:
+          visit(x.called("calls|to_apply"), times)
 
     visit(self._entry, 1)
+    by_kind = {
+      kind: [found for (k, _), found in channels.items() if k == kind]
+      for kind in COLLECTIVES
+    }
     return [
       Collective(
-        kind,
-        round(sum(n for (k, _), (n, _) in channels.items() if k == kind)),
-        sum(b for (k, _), (_, b) in channels.items() if k == kind),
+        kind, round(sum(n for n, _ in found)), sum(b for _, b in found)
       )
-      for kind in COLLECTIVES
-      if any(k == kind for k, _ in channels)
+      for kind, found in by_kind.items()
+      if found
     ]
 
   def trips(self, loop: Instruction, inside: Computation) -> int:
@@ -185,8 +212,8 @@ class Program:
     known = loop.attribute(r'"known_trip_count":\s*\{"n":"(\d+)"\}')
     if known:
       return int(known)
-    condition = self._computations[_called(loop, "condition")]
-    body = self._computations[_called(loop, "body")]
+    condition = self._computations[loop.called("condition")]
+    body = self._computations[loop.called("body")]
     test = list(condition.values())[-1]
     if test.opcode == "compare" and "direction=LT" in test.attributes:
       counter, limit = (condition[x] for x in test.operands)
@@ -199,34 +226,6 @@ class Program:
         if first is not None and last is not None and step:
           return -(-(last - first) // step)
     raise UnreadableProgramError(f"loop {loop.name} has no readable trip count")
-
-  def _custom_call_flops(
-    self, x: Instruction, inside: Computation, kernel_flops: KernelFlops
-  ) -> float:
-    target = x.attribute(r'custom_call_target="([^"]*)"') or ""
-    if _NO_FLOPS.fullmatch(target):
-      return 0.0
-    operands = [inside[name] for name in x.operands]
-    flops = kernel_flops(x, operands)
-    if flops is None:
-      raise UnreadableProgramError(
-        f"custom call {x.name} ({target}) has no known cost"
-      )
-    return flops
-
-
-def _called(x: Instruction, attribute: str) -> str:
-  name = x.attribute(rf"\b(?:{attribute})=%?([\w.\-]+)")
-  if name is None:
-    raise UnreadableProgramError(f"{x.opcode} {x.name} calls nothing")
-  return name
-
-
-def _branches(x: Instruction) -> list[str]:
-  several = x.attribute(r"branch_computations=\{([^}]*)\}")
-  if several is not None:
-    return [name.strip(" %") for name in several.split(",")]
-  return [_called(x, "true_computation"), _called(x, "false_computation")]
 
 
 def _constant(inside: Computation, name: str) -> int | None:
@@ -249,40 +248,46 @@ def _increment(body: Computation, index: int) -> int | None:
   total = 0
   x = body.get(root.operands[index]) if root.opcode == "tuple" else None
   while x is not None and x.opcode in ("add", "copy", "bitcast"):
+    following = x.operands[0]
     if x.opcode == "add":
-      values = [_constant(body, name) for name in x.operands]
-      if values[1] is None:
-        x = dataclasses.replace(x, operands=x.operands[::-1])
-        values.reverse()
-      if values[1] is None:
+      left, right = (_constant(body, name) for name in x.operands)
+      if right is None:
+        left, right, following = right, left, x.operands[1]
+      if right is None:
         return None
-      total += values[1]
-    x = body.get(x.operands[0])
+      total += right
+    x = body.get(following)
   if x is None or x.opcode != "get-tuple-element":
     return None
   return total if x.attribute(r"index=(\d+)") == str(index) else None
 
 
-def _result_bytes(x: Instruction) -> float:
-  """Of a collective's result; a start also lists its operands and flags."""
-  if not x.opcode.endswith("-start"):
-    return x.bytes
-  sizes = [Instruction("", "", (s,), (), "").bytes for s in x.shapes]
-  return max(sizes, default=0.0)
+def _custom_call_flops(
+  x: Instruction, inside: Computation, kernel_flops: KernelFlops
+) -> float:
+  target = x.attribute(r'custom_call_target="([^"]*)"') or ""
+  if _NO_FLOPS.fullmatch(target):
+    return 0.0
+  flops = kernel_flops(x, [inside[name] for name in x.operands])
+  if flops is None:
+    raise UnreadableProgramError(
+      f"custom call {x.name} ({target}) has no known cost"
+    )
+  return flops
 
 
 def _dot_flops(x: Instruction, inside: Computation) -> float:
   left = inside[x.operands[0]].shapes[0][1]
   contracting = x.attribute(r"lhs_contracting_dims=\{([\d,]*)\}") or ""
-  depth = np.prod([left[int(d)] for d in contracting.split(",") if d])
-  return 2.0 * float(np.prod(x.shapes[0][1])) * float(depth)
+  depth = math.prod(left[int(d)] for d in contracting.split(",") if d)
+  return 2.0 * math.prod(x.shapes[0][1]) * depth
 
 
 def _convolution_flops(x: Instruction, inside: Computation) -> float:
-  """2 FLOPs for every product that is not with padding or a dilation's hole.
+  """2 FLOPs for every product of two true inputs.
 
-  TPU writes batch dimensions of a matrix product as spatial ones, where most
-  places of the window fall into padding and holes.
+  TPU writes the batch axes of a matrix product as spatial ones, where most
+  positions of the window fall into padding or a gap of a dilated input.
   """
   left, right = (inside[name].shapes[0][1] for name in x.operands[:2])
   result = x.shapes[0][1]
@@ -290,61 +295,49 @@ def _convolution_flops(x: Instruction, inside: Computation) -> float:
   if labels is None:
     raise UnreadableProgramError(f"convolution {x.name} has no labels")
   left_labels, right_labels, out_labels = re.split(r"_|->", labels)
-  size = lambda shape, names, label: shape[names.index(label)]
   window = x.attribute(r"window=\{([^}]*)\}") or ""
   spatial = sorted(label for label in out_labels if label.isdigit())
-  places = 1.0
+  products = 1.0
   for axis, label in enumerate(spatial):
-    places *= _valid_places(
-      size(left, left_labels, label),
-      size(right, right_labels, label),
-      size(result, out_labels, label),
-      _window(window, axis, len(spatial)),
+    products *= _true_products(
+      left[left_labels.index(label)],
+      right[right_labels.index(label)],
+      result[out_labels.index(label)],
+      _window(window, axis),
     )
   groups = int(x.attribute(r"batch_group_count=(\d+)") or 1)
   return (
     2.0
-    * places
-    * size(right, right_labels, "i")
-    * size(result, out_labels, "f")
-    * (size(left, left_labels, "b") // groups)
+    * products
+    * right[right_labels.index("i")]
+    * result[out_labels.index("f")]
+    * (left[left_labels.index("b")] // groups)
   )
 
 
-@dataclasses.dataclass(frozen=True)
-class _Window:
-  """One spatial axis of a convolution's window."""
-
-  stride: int = 1
-  pad: int = 0
-  left_dilate: int = 1
-  right_dilate: int = 1
-  reversal: int = 0
-
-
-def _window(text: str, axis: int, axes: int) -> _Window:
-  """Reads "size=2x3 pad=0_0x1_1 lhs_dilate=1x2" for one axis."""
+def _window(text: str, axis: int) -> dict[str, int]:
+  """One axis of "size=2x3 pad=0_0x1_1 lhs_dilate=1x2"; padding at the start."""
   fields = dict(part.split("=") for part in text.split())
-
-  def value(name: str, default: str) -> str:
-    return fields.get(name, "x".join([default] * axes)).split("x")[axis]
-
-  return _Window(
-    stride=int(value("stride", "1")),
-    pad=int(value("pad", "0_0").split("_")[0]),
-    left_dilate=int(value("lhs_dilate", "1")),
-    right_dilate=int(value("rhs_dilate", "1")),
-    reversal=int(value("rhs_reversal", "0")),
-  )
+  return {
+    name: int(value.split("x")[axis].split("_")[0])
+    for name, value in fields.items()
+  }
 
 
-def _valid_places(left: int, right: int, out: int, window: _Window) -> int:
-  """Pairs of output place and kernel place that meet a true input."""
-  kernel = np.arange(right)[None, :]
-  at = np.arange(out)[:, None] * window.stride - window.pad
-  at = at + kernel * window.right_dilate
-  whole = (at % window.left_dilate == 0) & (at >= 0)
-  return int((whole & (at // window.left_dilate < left)).sum())
+def _true_products(
+  left: int, right: int, out: int, window: Mapping[str, int]
+) -> int:
+  """Pairs of output and kernel positions that meet a true input, on one axis.
+
+  Args:
+    left, right, out: sizes of the input, the kernel and the output.
+    window: as `_window` reads it.
+  """
+  gap = window.get("lhs_dilate", 1)
+  kernel = np.arange(right)[None, :] * window.get("rhs_dilate", 1)
+  start = np.arange(out)[:, None] * window.get("stride", 1)
+  at = start - window.get("pad", 0) + kernel
+  return int(((at % gap == 0) & (at >= 0) & (at // gap < left)).sum())
 
 
 _HEADER = re.compile(r"^(ENTRY )?%?([\w.\-]+) \(.*\) -> .*\{$")

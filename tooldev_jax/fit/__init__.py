@@ -1,0 +1,1 @@
+"""Will it fit: programs compiled for chips that are not attached."""

@@ -178,7 +178,7 @@ def test_samples_equal_teacher_forcing(family, llama):
   assert len(sizes) > 2
 
 
-def test_order_neighbours_and_habits_change_no_bit(llama):
+def test_order_neighbours_and_depth_change_no_bit(llama):
   sampler, params = llama
   prompts, settings = workload()
   whole = sampler.generate(params, prompts, settings)
@@ -295,7 +295,7 @@ def test_the_tail_is_updated_in_place(llama):
   assert prefill.alias_size_in_bytes >= nbytes(compiled.prompt)
 
 
-def test_eight_devices_and_turns_change_only_near_ties(llama):
+def test_eight_devices_and_waves_change_only_near_ties(llama):
   sampler, params = llama
   prompts, settings = workload(n=3)
   here = sampler.generate(params, prompts, settings)

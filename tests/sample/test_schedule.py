@@ -39,7 +39,7 @@ def planner(shards: int = 1) -> Planner:
 
 
 @pytest.mark.parametrize(
-  "n, slots, lanes, turns",
+  "n, slots, lanes, waves",
   [
     (1, [1], 1, 1),
     (4, [4], 4, 1),
@@ -50,12 +50,12 @@ def planner(shards: int = 1) -> Planner:
     (40, [14, 14, 12], 4, 4),
   ],
 )
-def test_samples_are_spread_evenly_over_turns_and_slots(n, slots, lanes, turns):
+def test_samples_are_spread_evenly_over_waves_and_slots(n, slots, lanes, waves):
   units = planner().units(request(n=n, max_new_tokens=4))
   assert [len(unit.numbers) for unit in units] == slots
   assert [j for unit in units for j in unit.numbers] == list(range(n))
   (shape,) = {planner().shape(unit) for unit in units}
-  assert (shape.lanes, shape.turns) == (lanes, turns)
+  assert (shape.lanes, shape.waves) == (lanes, waves)
 
 
 @pytest.mark.parametrize(

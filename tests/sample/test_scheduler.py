@@ -49,9 +49,9 @@ def sampler() -> Sampler:
   return Sampler(hashing.HashDecoder(), Speller(), mesh, CONFIG)
 
 
-def with_habits(sampler: Sampler, **habits) -> Sampler:
+def with_settings(sampler: Sampler, **settings) -> Sampler:
   """The same programs, driven with another chunk length or depth."""
-  config = dataclasses.replace(sampler.config, **habits)
+  config = dataclasses.replace(sampler.config, **settings)
   mesh = sampler.programs.partition.mesh
   other = Sampler(sampler.decoder, sampler.tokenizer, mesh, config)
   other.programs = sampler.programs
@@ -67,7 +67,7 @@ def workload(seed: int, count: int = 30):
     prompts.append(rng.integers(0, hashing.VOCAB, size).tolist())
     settings.append(
       SamplingParams(
-        # 5 takes two turns of three and leaves one empty, 14 also two slots.
+        # 5 takes two waves of three and leaves one empty, 14 also two slots.
         n=int(rng.choice([1, 3, 5, 6, 14])),
         temperature=float(rng.choice([0.0, 0.7, 1.5])),
         top_k=int(rng.choice([0, 5])),
@@ -150,7 +150,7 @@ def test_a_window_forgets_exactly_what_lies_before_it():
 def test_order_chunks_and_depth_change_no_bit(sampler, chunk, ahead):
   prompts, settings = workload(4)
   whole = sampler.generate(PARAMS, prompts, settings)
-  other = with_habits(sampler, chunk=chunk, ahead=ahead)
+  other = with_settings(sampler, chunk=chunk, ahead=ahead)
   order = np.random.default_rng(chunk).permutation(len(prompts)).tolist()
   shuffled = other.generate(
     PARAMS,
@@ -231,7 +231,7 @@ def test_stop_strings_cut_where_they_begin(sampler, chunk):
   prompts, settings = workload(9)
   stops = ("K", "CD", "XY")
   plain = sampler.generate(PARAMS, prompts, settings)
-  outputs = with_habits(sampler, chunk=chunk, ahead=1).generate(
+  outputs = with_settings(sampler, chunk=chunk, ahead=1).generate(
     PARAMS, prompts, [dataclasses.replace(s, stop=stops) for s in settings]
   )
   cut = 0
@@ -447,7 +447,7 @@ def test_calls_that_make_no_sense_are_refused(sampler):
     sampler.generate(PARAMS, [[1], [2]], settings, indices=[4, 4])
   with pytest.raises(UserError, match="no lora"):
     sampler.generate(PARAMS, [[1]], settings, adapter={})
-  blind = with_habits(sampler)
+  blind = with_settings(sampler)
   blind.tokenizer = None
   with pytest.raises(UserError, match="need a tokenizer"):
     blind.generate(PARAMS, [[1]], SamplingParams(stop=("x",)))

@@ -5,13 +5,18 @@ is counted by its shapes and multiplied by the trip counts of the loops around
 it. Recomputation is in the text, so it is counted. A conditional costs as much
 as its most expensive branch.
 
-Why not `compiled.cost_analysis()`: it counts the body of a loop once, and a
+Why not `compiled.cost_analysis()`: it counts the body of a loop once and a
 Pallas kernel not at all, while models here scan over their layers. Measured
-with jax 0.10.2: the gradient of a scan over 2 or over 8 products of 64 x 64 is
-198,664 FLOPs to it, and 393,216 or 1,572,864 by formula and here (CPU); a LoRA
-step of two layers, compiled for a v5e:2x2, is 0.51e11, where the ideal is
-1.07e11 and this reader finds 1.22e11. `memory_analysis()` is right, and used.
-Nor does JAX say how many bytes collectives move.
+with jax 0.10.2, in FLOPs:
+
+  program                                cost_analysis    ideal     here
+  CPU, gradient of a scan of 2 products      198,664    393,216    393,216
+  the same, of 8 products                    198,664  1,572,864  1,572,864
+  v5e:2x2, LoRA step of 2 layers              5.07e10   1.07e11    1.22e11
+  the same, of 8 layers                       5.07e10   4.23e11    4.83e11
+
+Nor does JAX say how many bytes collectives move. Its `memory_analysis()` is
+right, and used (`fit.capacity`).
 
 A loop without a readable trip count, or a kernel of unknown cost, is an error:
 a sum that leaves something out would be wrong without saying so.

@@ -1,9 +1,9 @@
-"""Several processes as one program: who leads, who waits, who agrees.
+"""Several processes as one program: barriers, exchange, agreement.
 
-Everything that waits has a name and a limit, so that a process that died is
-an error naming what was waited for, and never a hang. What is exchanged here
-goes over the coordination service (plain network messages), not over the
-devices: it works while they are busy and when they are broken.
+Whatever waits has a name and a time limit, so a process that died is an error
+that says what was waited for, and never a hang. Messages go over JAX's
+coordination service (plain network messages) and not over the devices, so they
+work while devices are busy and when they have failed.
 
 With one process every function here returns at once.
 """
@@ -24,7 +24,7 @@ _stop_checks = itertools.count(1)
 
 
 class ProcessTimeoutError(RuntimeError):
-  """Some process did not come within the limit."""
+  """Another process did not answer within the time limit."""
 
 
 def initialize(
@@ -36,15 +36,15 @@ def initialize(
   """Joins this process to the others; call it before anything uses a device.
 
   Args:
-    coordinator: "host:port" of process 0; "" leaves finding it to the cluster
-      (TPU pods, Slurm, Kubernetes and MPI are known to JAX).
-    count: number of processes; with a coordinator only.
-    index: this one's number from 0; with a coordinator only.
+    coordinator: "host:port" of process 0; "" lets JAX find it (it knows TPU
+      pods, Slurm, Kubernetes and MPI).
+    count: number of processes; only with a coordinator.
+    index: this one's number from 0; only with a coordinator.
     timeout_s: how long to wait for the others.
 
   Raises:
-    UserError: the arguments do not make sense together.
-    ProcessTimeoutError: the others did not come.
+    UserError: the arguments contradict one another.
+    ProcessTimeoutError: the others did not connect.
   """
   if coordinator and not 0 <= index < count:
     raise UserError(
@@ -56,7 +56,7 @@ def initialize(
       "process_count and process_index mean nothing without a coordinator"
       " (host:port of process 0)"
     )
-  # Only the CPU backend has no collectives of its own between processes.
+  # The CPU backend alone has no default for collectives between processes.
   jax.config.update("jax_cpu_collectives_implementation", "gloo")
   try:
     jax.distributed.initialize(
@@ -75,12 +75,12 @@ def initialize(
 
 
 def is_lead() -> bool:
-  """Whether this is the process that writes what is written once."""
+  """Whether this is the process that writes shared files."""
   return jax.process_index() == 0
 
 
 def barrier(name: str, timeout_s: float = TIMEOUT_S) -> None:
-  """Waits until every process has come here.
+  """Waits until every process has reached this barrier.
 
   Raises:
     ProcessTimeoutError: they have not within `timeout_s`; names the barrier.
@@ -145,12 +145,11 @@ def all_true(name: str, value: bool, timeout_s: float = TIMEOUT_S) -> bool:
 
 
 def stop_asked(asked_here: bool) -> bool:
-  """Whether to stop at this step, decided alike by all processes.
+  """Whether to stop at this step; the same answer on all processes.
 
-  Several processes must stop at the same step though the signal reaches them
-  at different ones. JAX's preemption service settles that: it hears SIGTERM
-  itself and returns true at one and the same call on every process, so this
-  must be called once a step by all.
+  Processes must stop at the same step, though the signal reaches them at
+  different ones. JAX's preemption service handles SIGTERM itself and returns
+  true at the same call on every process, so all must call this once a step.
   """
   if jax.process_count() == 1:
     return asked_here

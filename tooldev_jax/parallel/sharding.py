@@ -1,9 +1,9 @@
-"""From the names of an array's axes to where its pieces live.
+"""From the names of an array's axes to its sharding.
 
 Models name the axes of every parameter and of a few activations ("embed",
-"heads", ...). One frozen table says which mesh axes split which of them, so
-training and sampling shard the same model in two ways without the model
-knowing.
+"heads", ...). One frozen table says which mesh axes shard which of them. So
+training and sampling shard the same model differently, and the model's code
+does not change.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ MeshAxes = str | tuple[str, ...] | None
 
 @dataclasses.dataclass(frozen=True)
 class ShardingRules:
-  """Mesh axes for each logical axis; None keeps it whole on every device.
+  """Mesh axes for each logical axis; None replicates it.
 
   Attributes:
     batch: rows of a batch.
@@ -79,16 +79,16 @@ class ShardingRules:
     return PartitionSpec(*parts)
 
 
-# Training splits weights over fsdp as well; each layer is gathered when used.
+# Training shards weights over fsdp as well; each layer is gathered when used.
 TRAIN_RULES = ShardingRules()
-# Sampling keeps weights whole but for the tensor axis: decoding would gather
-# every layer for every token.
+# Sampling shards weights over the tensor axis only: otherwise decoding would
+# gather every layer for every token.
 SAMPLE_RULES = ShardingRules(embed=None)
 
 
 @dataclasses.dataclass(frozen=True)
 class Partition:
-  """A mesh together with the rules that split a model over it."""
+  """A mesh together with the rules that shard a model over it."""
 
   mesh: Mesh
   rules: ShardingRules
@@ -100,11 +100,11 @@ class Partition:
     return math.prod(self.mesh.shape[name] for name in names)
 
   def sharding(self, axes: Sequence[str | None] = ()) -> NamedSharding:
-    """Where an array with these axes lives; no axes: whole everywhere."""
+    """The sharding of an array with these axes; without axes: replicated."""
     return NamedSharding(self.mesh, self.rules.spec(axes))
 
   def constrain(self, x: jax.Array, axes: Sequence[str | None]) -> jax.Array:
-    """Asks the compiler to keep `x` split by these axes."""
+    """Asks the compiler to keep `x` sharded by these axes."""
     return jax.lax.with_sharding_constraint(x, self.sharding(axes))
 
   def shardings(self, declared: Any) -> Any:

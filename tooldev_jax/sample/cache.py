@@ -1,4 +1,4 @@
-"""Keys and values in two segments: the prompt's once, each sample's apart.
+"""Keys and values in two segments: one for the prompt, one for each sample.
 
 A slot holds one prompt and the lanes that sample from it. Its cache is
 
@@ -6,18 +6,18 @@ A slot holds one prompt and the lanes that sample from it. Its cache is
   tail   [blocks, slots, kv_heads, lanes, S, K]   column i: token i
 
 so the prompt's keys are read once a prompt and not once a sample, and the
-logits of all lanes of a slot are one matrix product. While decoding the prompt
-is read-only and stays out of the loop's state. That is how values lie; keys
-lie transposed, K before P or S, which on a CPU halves the time of that product.
+logits of all lanes of a slot are one matrix product. While decoding, the prompt
+segment is read-only and stays out of the loop's state. This is the layout of
+values. Keys are transposed, K before P or S, which halves the time of that
+product on a CPU.
 
-The lanes of a slot start together, so in every step they write one and the
-same column of their tails. A ring that all slots write at one column would
-make that a single write; but then where a sample's tokens lie, and so the
-order in which their values are added up, would depend on when its prompt was
-seated, and the last bits with it.
+The lanes of a slot start together, so each step writes the same column of
+their tails. (A ring buffer with one column for all slots would be a single
+write. But then the order in which a sample's values are added up would depend
+on when its prompt got its slot, and so would the last bits of the result.)
 
 A decode step reads both segments and returns only its own new keys and
-values; the token attends to itself without going through the tail.
+values. The new token attends to itself without going through the tail.
 
 Dimensions: N slots, R lanes of a slot, G kv heads, M query heads of a kv
 head, H = G x M, K head size, P prompt bucket, S tail bucket, B rows, T tokens.
@@ -47,7 +47,7 @@ class Segments(NamedTuple):
 
 
 def prefill_attention(length_B: jax.Array, causal: Callable) -> Callable:
-  """The `attend` that runs a batch of prompts and keeps their keys.
+  """The `attend` of a prefill: runs prompts, returns their keys and values.
 
   Args:
     length_B: tokens of each prompt; the rest of its row is padding.
@@ -63,9 +63,9 @@ def prefill_attention(length_B: jax.Array, causal: Callable) -> Callable:
     size = k_BxTxGxK.shape[1]
     kept = min(size, spec.window or size)
     if kept < size:
-      places = kept_positions(length_B, kept)[:, :, None, None]
+      kept_at = kept_positions(length_B, kept)[:, :, None, None]
       k_BxTxGxK, v_BxTxGxK = (
-        jnp.take_along_axis(x, places, axis=1) for x in (k_BxTxGxK, v_BxTxGxK)
+        jnp.take_along_axis(x, kept_at, axis=1) for x in (k_BxTxGxK, v_BxTxGxK)
       )
     return out, KeyValue(
       k_BxTxGxK.transpose(0, 2, 3, 1), v_BxTxGxK.transpose(0, 2, 1, 3)
@@ -75,9 +75,9 @@ def prefill_attention(length_B: jax.Array, causal: Callable) -> Callable:
 
 
 def kept_positions(length_N: jax.Array, kept: int) -> jax.Array:
-  """Positions [N, kept] in the prompt that a segment of that size holds.
+  """Positions [N, kept] of the prompt that a segment of that size holds.
 
-  All of them, or the last ones where a sliding window looks no further back.
+  All of them, or the last ones if a sliding window reaches no further back.
   Positions from `length_N` on are padding.
   """
   first = jnp.maximum(length_N - kept, 0)
@@ -130,7 +130,7 @@ def decode_attention(
         return x
       return jnp.where(seen_NxP[:, None, None, None, :], x, MASKED)
 
-    # One softmax over three segments, without ever joining them.
+    # One softmax over three segments, without concatenating them.
     segments = (
       logits("ngrmk,ngkp->ngrmp", cache.prompt.key, see_prompt),
       logits("ngrmk,ngrks->ngrms", cache.tail.key, see_tail),
@@ -198,8 +198,8 @@ def write_column(tail: Any, fresh: Any, age_N: jax.Array) -> Any:
     slots = x.ndim - 5  # behind the layers', where they are stacked
 
     def write(x, new, age):
-      place = (..., age, *after)
-      return x.at[place].set(new, unique_indices=True, mode="drop")
+      column = (..., age, *after)
+      return x.at[column].set(new, unique_indices=True, mode="drop")
 
     # As a map over slots, so that each device writes into its own.
     return jax.vmap(write, (slots, slots, 0), slots)(x, new, age_N)
@@ -218,9 +218,9 @@ def write_column(tail: Any, fresh: Any, age_N: jax.Array) -> Any:
 def split(tree: Any) -> Any:
   """Arrays [blocks, ...] as lists of one array a block.
 
-  Where the layers are unrolled, taking one layer out of a stacked array is a
-  copy, and that of a whole cache a step. XLA sees through `stack`, so what is
-  kept split and only stacked on its way into the decoder is never copied.
+  Where layers are unrolled, taking one layer out of a stacked array is a copy:
+  of the whole cache in every step. XLA sees through `stack`, so arrays that are
+  kept split and stacked only for the decoder are never copied.
   """
   return jax.tree.map(lambda x: [x[i] for i in range(x.shape[0])], tree)
 

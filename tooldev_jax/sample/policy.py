@@ -1,9 +1,9 @@
 """From logits to a token, with every setting a traced value per row.
 
-A change of temperature, top-k, top-p or min-p therefore compiles nothing, and
-rows with different settings share a batch. Filters apply in this order:
-temperature, top-k, top-p (of what top-k leaves), min-p. They keep a token
-whole or drop it whole: tokens that tie with the last one kept are kept too.
+So a change of temperature, top-k, top-p or min-p compiles nothing, and rows
+with different settings share a batch. Filters apply in this order: temperature,
+top-k, top-p (of what top-k leaves), min-p. Tokens that tie with the last one
+kept are kept too.
 
 Shapes: B rows, V vocabulary.
 """
@@ -17,8 +17,8 @@ import numpy as np
 
 from tooldev_jax.sample.params import SamplingParams
 
-# A field of a record that lives on the device, on the host while it is filled,
-# or nowhere while a program is lowered for it.
+# An array on the device, or on the host while it is filled, or only a shape
+# while a program is lowered for it.
 Array = Any
 
 Measure = Callable[[jax.Array], jax.Array]  # weights [B, V] -> [B]
@@ -91,11 +91,11 @@ def _keep_largest(
 ) -> jax.Array:
   """In wanted rows, zeroes all but the fewest largest weights that suffice.
 
-  Those suffice whose `measure` [B] reaches `goal` [B] of all weights; where
-  none do, all are kept. A binary search for the threshold over the bits of the
-  weights, which order as integers since no weight is negative: exact, without
-  a sort. It ends early in rows that hit their goal, and is skipped where no
-  row wants it.
+  They suffice if their `measure` [B] reaches the `goal` [B] of all weights; if
+  no selection does, all are kept. The threshold is found by binary search over
+  the bits of the weights, which order like integers since no weight is
+  negative. That is exact and needs no sort. The search ends early in rows that
+  meet their goal, and is skipped if no row is wanted.
   """
   bits = jax.lax.bitcast_convert_type(weights_BxV, jnp.int32)
 

@@ -1,12 +1,12 @@
 """What runs on the device: prefill a batch of prompts, decode a chunk.
 
-Both are compiled ahead of time, once per `Shape`, and kept. Prefill writes the
-prompts' keys and draws each sample's first token; decode runs up to K steps
-and leaves early when enough slots have finished.
+Both are compiled ahead of time, once a `Shape`, and kept. Prefill writes the
+prompts' keys and values and draws each sample's first token. Decode takes up
+to a given number of steps and stops early when enough slots have finished.
 
 Dimensions: N slots, J samples of a slot, R lanes that it decodes side by side
-in each of its turns, A prefilled rows, P prompt bucket, T recorded tokens of a
-sample, V vocabulary, X stop tokens.
+in each wave, A prefilled rows, P prompt bucket, T recorded tokens of a sample,
+V vocabulary, X stop tokens.
 """
 
 import functools
@@ -36,17 +36,22 @@ LogitsFn = Callable[["Lanes", jax.Array], jax.Array]
 
 
 class Lanes(NamedTuple):
-  """All that a decode step needs beside keys and values.
+  """Everything that a decode step needs beside keys and values.
 
-  Per slot: `prompt_len` [N]; `policy`; `stop_ids` [N, X], filled up with -1;
-  `seed` and `index` [N], and per sample `number` [N, J], that make the keys;
-  `first` [N], how many tokens the samples had before this unit, and `limit`
-  [N], how many they have when it ends at the latest.
-  Per sample: `count` and `done` [N, J]; `tokens` and `logprobs` [N, J, T], of
-  which the first `count` are set.
+  All samples of a slot are kept; a step sees those of the present wave, with R
+  in the place of J.
 
-  What is kept are all samples of a slot; a step sees those of the present
-  turn alone, R for J.
+  Attributes:
+    prompt_len: tokens of each slot's prompt, [N].
+    policy: how to choose a token, [N].
+    stop_ids: [N, X], filled up with -1.
+    seed, index: parts of a slot's random keys, [N].
+    number: j, the sample's part of the keys, [N, J].
+    first: tokens that the samples had before this unit, [N].
+    limit: tokens at which this unit ends at the latest, [N].
+    count: tokens that each sample has, [N, J].
+    done: whether it is finished, [N, J].
+    tokens, logprobs: [N, J, T]; the first `count` are set.
   """
 
   prompt_len: Array
@@ -81,34 +86,34 @@ class Lanes(NamedTuple):
       logprobs=np.zeros((*sample, shape.record), np.float32),
     )
 
-  def turn(self, lanes: int) -> jax.Array:
-    """The turn [N] that each slot is in: its first that is not all done."""
+  def wave(self, lanes: int) -> jax.Array:
+    """The wave [N] that each slot is in: the first that is not all done."""
     done = self.done.reshape(len(self.done), -1, lanes)
     return jnp.argmin(jnp.all(done, axis=2), axis=1)
 
-  def of_turn(self, lanes: int, turn_N: jax.Array) -> "Lanes":
-    """The samples of a turn alone."""
-    if self.count.shape[1] == lanes:  # the only turn; saves a gather a step
+  def of_wave(self, lanes: int, wave_N: jax.Array) -> "Lanes":
+    """The same, with the samples of one wave only."""
+    if self.count.shape[1] == lanes:  # the only wave; saves a gather a step
       return self
 
     def pick(x):
-      turns = x.reshape(len(x), -1, lanes, *x.shape[2:])
-      return jax.vmap(lambda x, turn: x[turn])(turns, turn_N)
+      waves = x.reshape(len(x), -1, lanes, *x.shape[2:])
+      return jax.vmap(lambda x, wave: x[wave])(waves, wave_N)
 
     return self._replace(
       **{name: pick(getattr(self, name)) for name in PER_SAMPLE}
     )
 
-  def with_turn(self, turn_N: jax.Array, now: "Lanes") -> "Lanes":
-    """All samples, after those of a turn have become these."""
+  def with_wave(self, wave_N: jax.Array, now: "Lanes") -> "Lanes":
+    """All samples, with those of a wave replaced."""
     if self.count.shape == now.count.shape:
       return now
 
     def put(x, new):
-      turns = x.reshape(len(x), -1, *new.shape[1:])
-      chosen = jnp.arange(turns.shape[1]) == turn_N[:, None]
+      waves = x.reshape(len(x), -1, *new.shape[1:])
+      chosen = jnp.arange(waves.shape[1]) == wave_N[:, None]
       chosen = chosen.reshape(*chosen.shape, *(1,) * (new.ndim - 1))
-      return jnp.where(chosen, new[:, None], turns).reshape(x.shape)
+      return jnp.where(chosen, new[:, None], waves).reshape(x.shape)
 
     return self._replace(
       **{n: put(getattr(self, n), getattr(now, n)) for n in PER_SAMPLE}
@@ -126,16 +131,16 @@ class Lanes(NamedTuple):
     return jax.vmap(slot)(self.seed, self.index, self.number, self.count)
 
 
-# The fields that each sample has of its own.
+# The fields that have one value for each sample.
 PER_SAMPLE = ("number", "count", "done", "tokens", "logprobs")
 
 
 class Running(NamedTuple):
   """The state that decoding updates in place.
 
-  `fresh` is the latest token's keys and values, one column of `tail`. Each
-  step writes it before it reads: the other way round nothing but luck in
-  scheduling would keep the compiler from copying the tails in every step.
+  `fresh` is the latest token's keys and values, one column of `tail`. Each step
+  writes it before it reads the tail. In the other order, the compiler may have
+  to copy the tails in every step.
   """
 
   tail: Any
@@ -204,7 +209,7 @@ class Programs:
     if key not in self._compiled:
       start = time.perf_counter()
       lowered = self.lower(shape, variables)
-      # The two compile side by side: XLA lets go of the interpreter's lock.
+      # Both compile at the same time: XLA releases the interpreter's lock.
       with futures.ThreadPoolExecutor(len(lowered)) as pool:
         prefill, decode = pool.map(lambda x: x.compile(), lowered)
       prompt, running = self.abstract_state(shape, variables)
@@ -217,13 +222,13 @@ class Programs:
     """Prefill and decode, lowered for abstract or concrete variables.
 
     prefill(variables, prompt, lanes, arrivals, tokens [A, P], slot [A])
-      -> (prompt, lanes): seats the arrivals, `Lanes` of A rows, each in its
-      slot; N or more for a row that is padding.
+      -> (prompt, lanes): puts the arrivals, `Lanes` of A rows, into their
+      slots. A row whose slot is N or more is padding.
     decode(variables, prompt, running, kill [N, J], leave, steps)
       -> (running, report): marks killed samples as done, then takes `steps`
-      steps, or fewer once `leave` more slots have finished. The report is for
-      the host: `steps` taken, live `lane_steps` in them, and copies of the
-      samples' `done`, `count`, `tokens` and `logprobs`.
+      steps, or fewer once `leave` more slots have finished. The report for the
+      host has the `steps` taken, the `lane_steps` of lanes that were not done,
+      and copies of the samples' `done`, `count`, `tokens` and `logprobs`.
     """
     prompt, running = self.abstract_state(shape, variables)
     shardings = lambda tree: jax.tree.map(lambda x: x.sharding, tree)
@@ -254,11 +259,11 @@ class Programs:
       fresh = segments.empty_tail(prompt, shape.lanes, 1)
       return tuple(map(self._keep, (prompt, tail, fresh)))
 
-    unplaced = lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype)
+    unsharded = lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype)
     *arrivals, _ = self._arrivals(shape)
     axes = (*(() if self.unroll else ("blocks",)), "batch", "act_kv_heads")
     prompt, tail, fresh = self._like(
-      jax.eval_shape(state, *jax.tree.map(unplaced, (variables, *arrivals))),
+      jax.eval_shape(state, *jax.tree.map(unsharded, (variables, *arrivals))),
       axes,
     )
     lanes = Lanes.empty(shape.slots, shape, self.config.max_stop_ids)
@@ -280,11 +285,11 @@ class Programs:
     )
 
   def _keep(self, stacked: Any) -> Any:
-    """How caches are kept: split where the layers are unrolled."""
+    """Caches as they are kept: split where layers are unrolled."""
     return segments.split(stacked) if self.unroll else stacked
 
   def _feed(self, kept: Any) -> Any:
-    """How the decoder wants them."""
+    """Caches as the decoder takes them."""
     return segments.stack(kept) if self.unroll else kept
 
   def _by_layer(self, function: Callable, variables: Any) -> Any:
@@ -329,11 +334,11 @@ class Programs:
   def _seat(self, old, new, slot_A, axis: int):
     """Puts the rows of `new` into their slots of `old`.
 
-    The host seats a row in a slot of the same shard of the batch, so each
-    device writes its own rows and none has to see another's.
+    The host chooses a slot of the same batch shard for each row, so devices
+    write their own rows and exchange nothing.
     """
-    place = (slice(None),) * axis
-    write = lambda old, new, slot: old.at[(*place, slot)].set(new, mode="drop")
+    lead = (slice(None),) * axis
+    write = lambda old, new, slot: old.at[(*lead, slot)].set(new, mode="drop")
     if self.shards == 1:
       return write(old, new, slot_A)
     split = lambda x, axis: x.reshape(
@@ -370,11 +375,11 @@ class Programs:
     return running, report
 
   def _step(self, width: int, variables, prompt, running: Running):
-    """A token for each of R lanes, all as it is kept; and how many lived."""
-    turn_N = running.lanes.turn(width)
-    lanes = running.lanes.of_turn(width, turn_N)
-    # Prefill has drawn the first token, which is yet to be fed. The lanes of
-    # a slot that are not done are all equally far.
+    """One token for each lane: the new state, and how many were not done."""
+    wave_N = running.lanes.wave(width)
+    lanes = running.lanes.of_wave(width, wave_N)
+    # Prefill has drawn the first token, which is still to be fed. All lanes of
+    # a slot that are not done have the same number of tokens.
     last_N = jnp.maximum(jnp.max(lanes.count, axis=1) - 1, lanes.first)
     age_N = last_N - lanes.first
     token_NxR = jnp.take_along_axis(
@@ -395,14 +400,14 @@ class Programs:
     )
     logits_BxV = self.decoder.unembed(variables["params"], hidden_Bx1xD[:, 0])
     logits_NxRxV = logits_BxV.reshape(*token_NxR.shape, -1)
-    following = running.lanes.with_turn(
-      turn_N, self._advance(lanes, logits_NxRxV)
+    following = running.lanes.with_wave(
+      wave_N, self._advance(lanes, logits_NxRxV)
     )
     running = Running(tail, self._keep(fresh), following)
     return running, jnp.sum(~lanes.done)
 
   def _advance(self, lanes: Lanes, logits_NxRxV: jax.Array) -> Lanes:
-    """Draws every lane's next token and files it in those not done."""
+    """Draws every lane's next token; records it where the lane is not done."""
     if self.logits_fn is not None:
       logits_NxRxV = self.logits_fn(lanes, logits_NxRxV)
     slots, width = lanes.count.shape
@@ -427,10 +432,10 @@ class Programs:
     )
 
   def _choose(self, logits_BxV: jax.Array, key_B, policy: Policy):
-    """`choose`, where each device has some rows and their whole vocabulary.
+    """`choose`, with the rows divided among all devices.
 
-    One exchange of the logits. Were they left split over the vocabulary, the
-    devices would have to talk in every round of the searches for a threshold.
+    This exchanges the logits once. If they stayed sharded over the vocabulary,
+    every round of the searches for a threshold would be an exchange.
     """
     mesh, keep = self.partition.mesh, self.partition.constrain
     rows = jax.P(mesh.axis_names)
@@ -439,7 +444,7 @@ class Programs:
     by_row = jax.shard_map(
       choose, mesh=mesh, in_specs=rows, out_specs=rows, check_vma=False
     )
-    # Before and after, so that only this is split in that way.
+    # Before and after, so that nothing else is sharded in this way.
     logits_BxV = keep(logits_BxV, ("batch", "vocab"))
     key_B, policy = jax.tree.map(lambda x: keep(x, ("batch",)), (key_B, policy))
     return tuple(keep(x, ("batch",)) for x in by_row(logits_BxV, key_B, policy))

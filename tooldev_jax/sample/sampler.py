@@ -1,16 +1,17 @@
-"""The sampler: many prompts in, n samples of each out, as fast as is exact.
+"""The sampler: many prompts in, n samples of each out.
 
-The host keeps slots full: it seats waiting prompts, has them prefilled, has a
-chunk of tokens decoded, files what has finished, and begins again. What runs
-on the device is in `programs`, who sits where in `schedule`.
+The host keeps the slots full: it assigns waiting prompts to empty slots, has
+them prefilled, has a chunk of tokens decoded, collects what has finished, and
+begins again. The device's programs are in `programs`, the assignment of slots
+in `schedule`.
 
 **Promise.** Sample j of prompt i depends only on the parameters, the prompt,
-its settings, its seed, i and j. It does not depend on the other prompts, their
+its settings, its seed, i and j. It does not depend on other prompts, their
 order, slots, chunk lengths or interruptions, bit for bit, for one
-SamplerConfig and one mesh. With other buckets, rows or meshes the random
-keys are the same and log-probabilities agree to rounding, so a token can
-differ only where two were nearly tied.
-The key of a token is `fold_in(fold_in(fold_in(key(seed), i), j), token)`.
+SamplerConfig and one mesh. With other buckets, rows or meshes the random keys
+are the same and log-probabilities agree to rounding, so a token can differ
+only where two were nearly tied. The key of a token is
+`fold_in(fold_in(fold_in(key(seed), i), j), token)`.
 """
 
 import collections
@@ -66,11 +67,11 @@ class Sampler:
       returns no text, knows no stop strings and stops at
       `SamplingParams.stop_token_ids` alone.
     mesh: the devices; prompts are split over its data and fsdp axes.
-    config: shapes and habits.
+    config: shapes and chunk lengths.
     logits_fn: a pure function (lanes, logits [slots, lanes, vocabulary]) ->
       logits that is applied before sampling, as for constrained decoding;
       `lanes.tokens[..., :lanes.count]` is what each sample has so far. First
-      tokens are drawn for all samples of a slot, later ones for a turn.
+      tokens are drawn for all samples of a slot, later ones for one wave.
 
   Attributes:
     stats: what the latest call has cost so far.
@@ -143,9 +144,8 @@ class Sampler:
 
     Args:
       params, prompts, sampling, adapter, indices: as for `generate`.
-      skip: indices that are not sampled, since an earlier run has finished
-        them. One number to go on from would not do: prompts that are easy to
-        sample overtake others.
+      skip: indices that an earlier run has finished. (Prompts do not finish in
+        order, so one number to continue from would not do.)
     """
     requests = self._requests(prompts, sampling, indices)
     variables = {"params": params}
@@ -184,13 +184,13 @@ class Sampler:
     return requests
 
   def _run(self, queues, variables) -> Iterator[RequestOutput]:
-    """Works the queues off, shape by shape."""
+    """Empties the queues, shape by shape."""
     stats = self.stats = SampleStats(peak_flops=self._peak_flops)
     compiles, compile_s = self.programs.compiles, self.programs.compile_s
     start, outside = time.perf_counter(), 0.0
     while any(queues.values()):
-      # Samples that outgrow their tail go on with one lane and a longer
-      # prompt: many lanes and short prompts first lets them gather.
+      # Samples that outgrow their tail continue with one lane and a longer
+      # prompt. Many lanes and short prompts come first, so that they gather.
       shape = min(
         (shape for shape, queue in queues.items() if queue),
         key=lambda shape: (-shape.lanes, shape.prompt, shape.tail),
@@ -213,7 +213,7 @@ class Sampler:
 
 
 class _Phase:
-  """One shape's slots, from the first unit seated to the last one finished."""
+  """The slots of one shape, until its queue is empty and all have finished."""
 
   def __init__(self, sampler: Sampler, compiled: Compiled, queues: Queues):
     self.sampler = sampler
@@ -229,7 +229,7 @@ class _Phase:
     prompt, running = self.compiled.empty()
     pending: collections.deque[tuple[dict, list]] = collections.deque()
     while self.queue or any(self.owners):
-      # Empty slots wait until they fill a prefill, or seat all that wait.
+      # Wait until empty slots fill a prefill, or hold all that are waiting.
       wanted = min(self.shape.rows, len(self.queue))
       pairs = seats(self.owners, self.shape.rows, self.sampler.programs.shards)
       if wanted and len(pairs) >= wanted:
@@ -252,7 +252,7 @@ class _Phase:
         yield from self._harvest(*pending.popleft())
 
   def _seat(self, pairs) -> tuple[Lanes, np.ndarray, np.ndarray]:
-    """Seats waiting units; returns what their prefill needs."""
+    """Assigns waiting units to slots; returns the inputs of their prefill."""
     shape, stats = self.shape, self.sampler.stats
     stop_ids = self.sampler.config.max_stop_ids
     lanes = Lanes.empty(shape.rows, shape, stop_ids)
@@ -280,7 +280,7 @@ class _Phase:
     return lanes._replace(policy=Policy.of(settings)), tokens, slots
 
   def _harvest(self, report: dict, owners: list[Unit | None]):
-    """Files what a chunk has finished; yields the requests that completed."""
+    """Collects what a chunk has finished; yields the completed requests."""
     start = time.perf_counter()
     report = jax.device_get(report)
     stats = self.sampler.stats
@@ -307,7 +307,7 @@ class _Phase:
           self.kill[slot, s] = any(stop in text for stop in stops)
 
   def _finish(self, unit: Unit, ids: list, logprobs: list) -> None:
-    """Files a unit's samples, or queues the units that continue them."""
+    """Adds a unit's samples to its request, or queues their continuations."""
     decode = self.sampler.decode_text
     samples = zip(unit.numbers, ids, logprobs, strict=True)
     for number, tokens, scores in samples:

@@ -1,12 +1,16 @@
-"""Which prompt goes where: pure bookkeeping on the host, no arrays.
+"""Which prompt takes which slot: bookkeeping on the host, without arrays.
+
+A slot of the cache holds one prompt and the lanes that sample from it side by
+side. Where a prompt has more samples than lanes, its slot decodes them in
+waves, one after the other.
 
 A `Request` is a prompt with its settings. It is decoded as one or more
-`Unit`s, each of which takes a slot: usually one unit with all n samples. A
+`Unit`s, each of which takes a slot; usually one unit has all n samples. A
 sample that outgrows its tail becomes a unit of its own, whose prompt is the
-old prompt and what the sample has so far; its keys go on where they were.
+old prompt and the sample's tokens so far. Its random keys stay the same.
 
-What a unit looks like to the device, its `Shape`, depends on the request
-alone, never on its neighbours. That is half of the sampler's promise.
+The `Shape` of a unit, for which programs are compiled, depends on the request
+alone and never on other requests. That is half of the sampler's promise.
 """
 
 import dataclasses
@@ -18,9 +22,9 @@ from tooldev_jax.sample.params import RequestOutput, Sample, SamplingParams
 
 Decode = Callable[[Sequence[int]], str]
 
-# The most turns of a slot. A prompt with more samples takes several slots, so
-# that a few prompts with very many samples keep the others busy as well.
-MAX_TURNS = 4
+# The most waves of a slot. A prompt with more samples takes several slots, so
+# that a few prompts with very many samples do not leave other slots empty.
+MAX_WAVES = 4
 
 
 @dataclasses.dataclass(frozen=True, order=True)
@@ -29,7 +33,7 @@ class Shape:
 
   Attributes:
     lanes: samples that a slot decodes side by side.
-    turns: how often it does so, one turn after the other.
+    waves: how many times it does so, one after the other.
     prompt: the prompt bucket.
     tail: the tail bucket.
     slots: prompts that decode together.
@@ -37,7 +41,7 @@ class Shape:
   """
 
   lanes: int
-  turns: int
+  waves: int
   prompt: int
   tail: int
   slots: int
@@ -46,28 +50,28 @@ class Shape:
   @property
   def samples(self) -> int:
     """Samples of a slot."""
-    return self.lanes * self.turns
+    return self.lanes * self.waves
 
   @property
   def record(self) -> int:
     """Tokens of a sample that are kept.
 
-    One that has its slot to itself may continue a sample, and also keeps what
-    came before.
+    A single sample of a slot may be a continued one. It also keeps the tokens
+    from before, which are now part of its prompt.
     """
     return self.tail + (self.prompt if self.samples == 1 else 0)
 
 
 @dataclasses.dataclass
 class Request:
-  """One prompt on its way through the sampler.
+  """One prompt with its settings, and its finished samples.
 
   Attributes:
     index: the number i that goes into the random keys.
     prompt: token ids.
     sampling: its settings.
     stop_ids: tokens that end a sample, the model's own included.
-    samples: what is finished, by j.
+    samples: the finished ones, by j.
   """
 
   index: int
@@ -94,7 +98,7 @@ class Unit:
   Attributes:
     request: whose samples they are.
     numbers: the j of each.
-    lanes, turns: of its slot, see `Shape`; what is beyond `numbers` is empty.
+    lanes, waves: of its slot, see `Shape`; those beyond `numbers` are empty.
     done: tokens that the one sample of a continued unit has so far.
     logprobs: one per token of `done`.
   """
@@ -102,7 +106,7 @@ class Unit:
   request: Request
   numbers: tuple[int, ...]
   lanes: int = 1
-  turns: int = 1
+  waves: int = 1
   done: tuple[int, ...] = ()
   logprobs: tuple[float, ...] = ()
 
@@ -127,9 +131,9 @@ class Planner:
   def units(self, request: Request) -> list[Unit]:
     """Spreads n samples evenly over as few slots as hold them.
 
-    Samples that share a slot share its prefill, but wait for the longest of
-    a turn. So those that may become twice as long as their prompt get a slot
-    each: 256 prompts of 100 tokens with 2 answers around 400 then take three
+    Samples of a slot share its prefill, but wait for the longest of their
+    wave. So samples that may become twice as long as their prompt get a slot
+    each: 256 prompts of 100 tokens with 2 answers of about 400 then take three
     quarters of the time (5M parameters, CPU).
 
     Raises:
@@ -141,11 +145,11 @@ class Planner:
     tail = self._tail(Unit(request, (0,)))
     apart = tail >= 2 * self._prompt(request.prompt)
     most = self.config.max_lanes
-    share = 1 if apart else _even(n, most * MAX_TURNS)
+    share = 1 if apart else _even(n, most * MAX_WAVES)
     lanes = _even(share, most)
-    turns = -(-share // lanes)
+    waves = -(-share // lanes)
     return [
-      Unit(request, tuple(range(j, min(j + share, n))), lanes, turns)
+      Unit(request, tuple(range(j, min(j + share, n))), lanes, waves)
       for j in range(0, n, share)
     ]
 
@@ -159,10 +163,10 @@ class Planner:
     slots = whole(
       self.config.rows * largest // max(prompt, largest) // unit.lanes
     )
-    # Empty slots wait until they fill a prefill, so let that be few of them.
+    # Empty slots wait until there are enough for a prefill: let that be few.
     rows = whole(min(self.config.prefill_tokens // prompt, slots // 16))
     rows = min(rows, slots)
-    return Shape(unit.lanes, unit.turns, prompt, tail, slots, rows)
+    return Shape(unit.lanes, unit.waves, prompt, tail, slots, rows)
 
   def shape_for(self, n: int, prompt: int, new: int) -> Shape:
     """The programs that n samples of `new` tokens of a prompt start with.
@@ -227,7 +231,7 @@ def seats(
   to a slot of its own shard.
 
   Args:
-    owners: who sits in each slot.
+    owners: the unit in each slot, None for an empty slot.
     rows: of a prefill.
     shards: ways the batch is split.
   """
@@ -247,11 +251,11 @@ def finish(
   logprobs: Sequence[float],
   decode: Decode,
 ) -> Unit | None:
-  """Files what one lane has as a finished sample, or returns its next unit.
+  """Adds one sample to its request, or returns the unit that continues it.
 
   Args:
-    unit: the lane's unit.
-    number: its sample's j.
+    unit: the sample's unit.
+    number: its j.
     ids: the sample's tokens so far.
     logprobs: one per token.
     decode: token ids to text.
@@ -283,15 +287,15 @@ def find_stop(
 ) -> tuple[int, str] | None:
   """The fewest tokens whose text has a stop string, and the text before it.
 
-  Looks at every prefix, so the answer does not depend on when it is asked.
+  Looks at every prefix, so the answer does not depend on the chunk length.
   """
   found = lambda text: [text.find(stop) for stop in stops if stop in text]
   if not stops or not found(decode(ids)):
     return None
   for size in range(1, len(ids) + 1):
     text = decode(ids[:size])
-    if places := found(text):
-      return size, text[: min(places)]
+    if starts := found(text):
+      return size, text[: min(starts)]
   return None
 
 

@@ -69,6 +69,17 @@ def test_a_log_drops_a_torn_last_line_and_goes_on(tmp_path):
     assert file.read_bytes() == whole
 
 
+@pytest.mark.parametrize("line", [b"{", b'{"n": 1}x', b"\xff\xfe", b"\0\0"])
+def test_a_damaged_line_is_named_and_the_file_left_alone(tmp_path, line):
+  file = tmp_path / "log.jsonl"
+  content = b'{"n": 1}\n' + line + b'\n{"n": 3}\n{"n"'
+  file.write_bytes(content)
+  for read in (io.read_jsonl, io.JsonlLog):
+    with pytest.raises(io.DamagedFileError, match=r"log\.jsonl, line 2: not"):
+      read(file)
+  assert file.read_bytes() == content
+
+
 def test_a_log_that_cannot_append_is_written_whole(tmp_path, monkeypatch):
   """As on an object store."""
   monkeypatch.setattr(io, "_is_local", lambda path: False)

@@ -20,8 +20,15 @@ from typing import IO, Any, TypeAlias
 
 from etils import epath
 
+from tooldev_jax.errors import UserError
+
 # A string or a path, local or gs://. etils ships no types to say so.
 PathLike: TypeAlias = Any
+
+
+class DamagedFileError(UserError, ValueError):
+  """A file of this project does not hold what was written to it."""
+
 
 _observer: Callable[[str], None] | None = None
 
@@ -129,9 +136,26 @@ def write_jsonl(path: PathLike, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def read_jsonl(path: PathLike) -> list[Any]:
-  """Reads a JSON-lines file that this project wrote."""
-  text = epath.Path(path).read_text(encoding="utf-8")
-  return [json.loads(line) for line in text.split("\n") if line]
+  """Reads a JSON-lines file that this project wrote.
+
+  Raises:
+    DamagedFileError: a line is not JSON; names it.
+  """
+  path = epath.Path(path)
+  return _parse_lines(path.read_bytes(), path)
+
+
+def _parse_lines(data: bytes, path: epath.Path) -> list[Any]:
+  rows = []
+  for number, line in enumerate(data.split(b"\n"), start=1):
+    try:
+      rows += [json.loads(line.decode())] if line else []
+    except ValueError as error:
+      raise DamagedFileError(
+        f"{path}, line {number}: not JSON ({error}). The file is damaged, and"
+        " was left as it is; move it away to make it again."
+      ) from error
+  return rows
 
 
 REMOTE_SECONDS = 30.0
@@ -155,7 +179,7 @@ class JsonlLog:
     if self.path.exists():
       data = self.path.read_bytes()
       whole = data.rfind(b"\n") + 1
-      self.rows = [json.loads(x) for x in data[:whole].split(b"\n") if x]
+      self.rows = _parse_lines(data[:whole], self.path)
       if whole < len(data):
         with open(os.fspath(self.path), "r+b") as f:
           f.truncate(whole)

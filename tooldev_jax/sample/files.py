@@ -80,7 +80,10 @@ def sample_to_file(
     complete = path.exists()
   if not complete:
     mine = slice(jax.process_index(), None, jax.process_count())
-    with _open_log(logs[jax.process_index()]) as log:
+    own_log = logs[jax.process_index()]
+    with reading(own_log):
+      opened = io.JsonlLog(own_log)
+    with opened as log:
       if not log.rows:
         log.append(job)
       finished = {x.index for x in _outputs(log.rows, job, log.path)}
@@ -156,20 +159,9 @@ def _log_paths(path: epath.Path) -> list[epath.Path]:
   return [path.parent / f"{path.name}.{i}of{count}.log" for i in range(count)]
 
 
-def _open_log(path: epath.Path) -> io.JsonlLog:
-  try:
-    with reading(path):
-      return io.JsonlLog(path)
-  except ValueError as error:
-    raise _damaged(path, error) from error
-
-
 def _read(path: epath.Path, job: dict[str, str]) -> list[RequestOutput]:
-  try:
-    with reading(path):
-      rows = io.read_jsonl(path)
-  except ValueError as error:
-    raise _damaged(path, error) from error
+  with reading(path):
+    rows = io.read_jsonl(path)
   return _outputs(rows, job, path)
 
 
@@ -185,7 +177,11 @@ def _outputs(
   try:
     return [RequestOutput.from_json(row) for row in rows[1:]]
   except records.MismatchError as error:
-    raise _damaged(path, error) from error
+    why = "; ".join(str(error).splitlines())
+    raise UserError(
+      f"{path} is damaged ({why}) and was left as it is; move it away to sample"
+      " again."
+    ) from error
 
 
 def _ordered(
@@ -200,14 +196,6 @@ def _ordered(
       " same command again to sample them."
     )
   return [by_index[i] for i in numbers]
-
-
-def _damaged(path: epath.Path, error: Exception) -> UserError:
-  why = "; ".join(str(error).splitlines())
-  return UserError(
-    f"{path} is damaged ({why}); nothing was deleted. Move it away to sample"
-    " again."
-  )
 
 
 def _digest(prompts, sampling, numbers, source: str) -> str:

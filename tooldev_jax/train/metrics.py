@@ -6,6 +6,7 @@ must be equal byte for byte.
 
 import collections
 import dataclasses
+import datetime
 import sys
 import time
 from typing import IO, Any
@@ -91,7 +92,7 @@ class Reporter:
     path = folder / "metrics.jsonl"
     with io.JsonlLog(path) as log:
       rows = log.rows
-    kept = [row for row in rows if row["step"] <= start_step]
+    kept = [row for row in rows if row.get("step", 0) <= start_step]
     if len(kept) < len(rows):
       io.write_jsonl(path, kept)
     self._log = io.JsonlLog(path)
@@ -156,7 +157,8 @@ class Reporter:
       parts.append(f"MFU {row['mfu']:.1%}")
     if row["device_memory_bytes"] is not None:
       parts.append(f"mem {row['device_memory_bytes'] / 2**30:.1f} GiB")
-    return "  ".join([*parts, f"ETA {hms(row['eta_s'])}"])
+    eta = datetime.timedelta(seconds=round(row["eta_s"]))
+    return "  ".join([*parts, f"ETA {eta}"])
 
 
 def device_memory() -> int | None:
@@ -164,10 +166,3 @@ def device_memory() -> int | None:
   stats = [device.memory_stats() for device in jax.local_devices()]
   peaks = [s["peak_bytes_in_use"] for s in stats if s]
   return max(peaks, default=None)
-
-
-def hms(seconds: float) -> str:
-  """Seconds as hours:minutes:seconds."""
-  minutes, seconds = divmod(round(seconds), 60)
-  hours, minutes = divmod(minutes, 60)
-  return f"{hours}:{minutes:02}:{seconds:02}"

@@ -89,6 +89,17 @@ def test_a_checkpoint_of_another_run_is_refused_by_name(
     tiny.run_fit(tmp_path, **change)
 
 
+def test_settings_that_decide_nothing_may_change_on_the_way(tmp_path, whole):
+  data = tiny.Interrupted(tiny.make_data(), _terminate_at(1))
+  with pytest.raises(Preempted):
+    tiny.run_fit(tmp_path, data=data)
+  changed = dataclasses.replace(
+    tiny.TRAIN, remat="full", loss_chunk=4, checkpoint_every=1, log_every=1
+  )
+  resumed = tiny.run_fit(tmp_path, config=changed)
+  np.testing.assert_allclose(resumed.history, whole.history, rtol=1e-5)
+
+
 def test_a_finished_result_of_another_run_is_refused(whole):
   with pytest.raises(OtherRunError, match=r"train\.beta2"):
     tiny.run_fit(

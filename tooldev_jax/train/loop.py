@@ -45,12 +45,12 @@ from tooldev_jax.train.result import (
 from tooldev_jax.train.step import TrainState, TrainStep, make_train_step
 from tooldev_jax.train.storage import disk_full, is_disk_full
 
-# Fields that change what is printed or kept, or how the same sums are computed,
-# but not what is trained.
-_NOT_IDENTITY = [
+# The settings that decide what is trained. The others, such as those of logs,
+# checkpoints and memory, may change while a training is interrupted.
+_DECISIVE = [
   field.path
   for field in fields_of(TrainConfig)
-  if field.setting.decides == "nothing"
+  if field.setting.decides != "nothing"
 ]
 
 
@@ -290,11 +290,7 @@ def _identity(
   config: TrainConfig,
 ) -> dict[str, Any]:
   """Everything that the resulting bytes follow from, as JSON."""
-  settings = {
-    f"train.{key}": value
-    for key, value in dataclasses.asdict(config).items()
-    if key not in _NOT_IDENTITY
-  }
+  settings = {f"train.{name}": getattr(config, name) for name in _DECISIVE}
   adapter: dict[str, Any] = {"lora": None}
   if lora is not None:
     adapter = {

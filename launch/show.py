@@ -37,12 +37,12 @@ def of_stage(config: Any, workdir: Any, stage: str) -> tuple[Any, Any]:
   Raises:
     UserError: an unknown stage, a round that was not made, or no examples.
   """
-  from tooldev_jax import pipeline
+  from tooldev_jax import context, pipeline
   from tooldev_jax.data import encoding, stages, tokenizer
 
   chat = tokenizer.ChatTokenizer.load(config.base.path)
   encoder = encoding.Encoder(chat, config.view.call_format, config.encode)
-  inputs, _ = pipeline.read_inputs(config, workdir)
+  inputs, _ = context.read_inputs(config, workdir)
   found = pipeline.stage_sequences(config, workdir, inputs, encoder, stage)
   stages.require_some(stage, found)
   settings = stages.settings_of(config, stage)

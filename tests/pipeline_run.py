@@ -14,7 +14,7 @@ from ml_collections import ConfigDict
 
 from configs import quickstart
 from tooldev_jax import config as configs
-from tooldev_jax import pipeline
+from tooldev_jax import context, pipeline
 from tooldev_jax.model import Model
 
 # What must be the same bytes however often a run was stopped. Checkpoints,
@@ -76,7 +76,7 @@ def run(
 def share_model(monkeypatch: pytest.MonkeyPatch) -> None:
   """All starts get one model: it holds weights and compiled programs, nothing
   of a run."""
-  monkeypatch.setattr(pipeline, "Model", functools.cache(_model))
+  monkeypatch.setattr(context, "Model", functools.cache(_model))
 
 
 def _model(config: configs.RunConfig, say: Any) -> Model:

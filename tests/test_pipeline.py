@@ -9,7 +9,7 @@ import pytest
 from etils import epath
 
 from tests import pipeline_run
-from tooldev_jax import io, pipeline, records, states
+from tooldev_jax import context, io, pipeline, records, states
 from tooldev_jax.errors import UserError
 from tooldev_jax.toolcall.vocabulary import Example
 from tooldev_jax.workdir import Workdir, score_identity
@@ -80,8 +80,8 @@ def nothing_can_be_read(monkeypatch):
   def refuse(*_, **__):
     raise AssertionError("something was read, loaded or encoded")
 
-  monkeypatch.setattr(pipeline, "read_inputs", refuse)
-  monkeypatch.setattr(pipeline, "Model", refuse)
+  monkeypatch.setattr(context, "read_inputs", refuse)
+  monkeypatch.setattr(context, "Model", refuse)
 
 
 def test_a_finished_run_does_nothing(workdir, nothing_can_be_read):

@@ -11,29 +11,23 @@ the one place that joins making data and training on it.
 """
 
 import dataclasses
-import functools
-import platform
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 
-import jax
 from etils import epath
 
-from tooldev_jax import io, records
-from tooldev_jax.ask import GreedyAnswers, sampled_answers
-from tooldev_jax.clock import RunClock
+from tooldev_jax import records
+from tooldev_jax.ask import sampled_answers
 from tooldev_jax.config import STAGES, RunConfig
-from tooldev_jax.data import inputs as inputs_
+from tooldev_jax.context import Context, Say
 from tooldev_jax.data import stages as data_
 from tooldev_jax.data.encoding import EncodedSet, Encoder
 from tooldev_jax.data.inputs import Inputs, Notice
 from tooldev_jax.errors import UserError
-from tooldev_jax.evaluate import report, terminal
+from tooldev_jax.evaluate import report
 from tooldev_jax.evaluate import state as evaluate_
-from tooldev_jax.evaluate.summary import RoundSummary, RunSummary, StageSummary
 from tooldev_jax.evaluate.wording import spaced
 from tooldev_jax.evolve import round as evolve_
-from tooldev_jax.model import BASE, Adapter, Model
+from tooldev_jax.model import BASE, Adapter
 from tooldev_jax.models import peft
 from tooldev_jax.parallel import processes
 from tooldev_jax.seeds import fold
@@ -41,111 +35,15 @@ from tooldev_jax.states import (
   State,
   choose_stages,
   lead_first,
-  read_states,
   state_file,
   write_once,
 )
+from tooldev_jax.summarise import summarise
 from tooldev_jax.toolcall.formats import get_format
 from tooldev_jax.toolcall.vocabulary import Example
-from tooldev_jax.toy.records import write_world
-from tooldev_jax.version import code_version
 from tooldev_jax.workdir import Workdir, score_identity
 
-Say = Callable[[str], None]
-
 ADAPTER_FOLDER = "export/adapter"
-
-
-class Context:
-  """What the stages of one run share, each part made when first needed.
-
-  Args:
-    config: what to do.
-    workdir: the run's folder.
-    say: prints a line for the user.
-  """
-
-  def __init__(self, config: RunConfig, workdir: epath.Path, say: Say):
-    self.config, self.workdir, self.say = config, workdir, say
-    self._adapters: dict[str, Adapter] = {BASE.name: BASE}
-
-  @functools.cached_property
-  def _read(self) -> tuple[Inputs, evaluate_.Official]:
-    read = lambda: read_inputs(self.config, self.workdir)
-    inputs, official = lead_first("inputs", read)
-    counts = ", ".join(f"{n} {role}" for role, n in inputs.counts().items())
-    self.say(f"inputs: {counts}")
-    return inputs, official
-
-  @property
-  def inputs(self) -> Inputs:
-    """All inputs, read once."""
-    return self._read[0]
-
-  @property
-  def bfcl(self) -> evaluate_.Official:
-    """BFCL's cases, read once."""
-    return self._read[1]
-
-  @functools.cached_property
-  def model(self) -> Model:
-    """The base with its tokenizer."""
-    return Model(self.config, self.say)
-
-  @functools.cached_property
-  def clock(self) -> RunClock:
-    """Wall time of the parts."""
-    machine = f"{platform.machine()}, {jax.devices()[0].device_kind}"
-    return RunClock(self.workdir / "clock.json", machine, processes.is_lead())
-
-  def begin(self, stage: str) -> None:
-    """Binds the folder to what the stage's files follow from."""
-    Workdir(self.workdir).begin(
-      stage,
-      self.config,
-      self.model.base.fingerprint,
-      self.inputs.digests(),
-      code_version(),
-    )
-
-  def adapter(self, name: str) -> Adapter:
-    """The adapter that a stage or round of this name trained."""
-    if name not in self._adapters:
-      self._adapters[name] = self.model.read_adapter(self.workdir, name)
-    return self._adapters[name]
-
-  def remember(self, adapter: Adapter) -> None:
-    """Keeps an adapter that was just trained: it need not be read."""
-    self._adapters[adapter.name] = adapter
-
-  def states(self) -> list[State]:
-    """All states that are complete, in the order they were made."""
-    return read_states(self.config, self.workdir)
-
-  def current(self) -> Adapter:
-    """The adapter of the last accepted state; the base before the first."""
-    accepted = [state.name for state in self.states() if state.accepted]
-    return self.adapter(accepted[-1] if accepted else BASE.name)
-
-  def answers(self, adapter: Adapter, label: str) -> GreedyAnswers:
-    """An adapter's greedy answers to the questions called `label`."""
-    folder = self.workdir / adapter.name
-    return GreedyAnswers(self.model, adapter, self.config, folder, label)
-
-  @contextmanager
-  def timed(self, part: str) -> Iterator[None]:
-    """Times a part of the run, and says how long the run took so far."""
-    self.say(f"--- {part}")
-    with self.clock.timed(part):
-      yield
-    spent = sum(self.clock.read().seconds.values()) / 60
-    budget = ""
-    if self.config.budget_minutes:
-      budget = (
-        f", expected {self.config.budget_minutes:g} min in all on"
-        f" {self.config.hardware}"
-      )
-    self.say(f"time: {spent:.1f} min so far{budget}")
 
 
 def run(
@@ -474,115 +372,10 @@ def evaluate(context: Context) -> None:
       context.say(f"careful: {line}")
     for state in context.states():
       _rescored(context, state)
-    summary = _summary(context)
+    summary = summarise(context)
     if processes.is_lead():
       report.write_report(context.workdir, summary)
     processes.barrier("report written")
-
-
-def _summary(context: Context) -> RunSummary:
-  config, inputs, states = context.config, context.inputs, context.states()
-  found = evaluate_.evaluate_states(
-    [
-      evaluate_.ModelState("base", functools.partial(context.answers, BASE)),
-      *(_model_state(context, state) for state in states),
-    ],
-    evaluate_.EvaluationSets(
-      inputs.test,
-      context.bfcl,
-      config.evaluate.tool_making,
-      config.view.call_format,
-    ),
-  )
-  trained = zip(found.stages[1:], states, strict=True)
-  notices = [*inputs.notices, *context.bfcl.notices]
-  notices += [notice for state in states for notice in state.notices]
-  return RunSummary(
-    title="Tool learning report",
-    facts=_facts(context),
-    stages=(
-      found.stages[0],
-      *(_with_training(scored, x, context.workdir) for scored, x in trained),
-    ),
-    rounds=tuple(_round_summaries(context, states)),
-    garbage=found.garbage,
-    garbage_bfcl=found.garbage_bfcl,
-    samples=found.samples,
-    notices=tuple(notices),
-    config=io.dumps(records.to_json(config)),
-    next_step=terminal.next_step(context.workdir),
-    clock=context.clock.read(),
-  )
-
-
-def _model_state(context: Context, state: State) -> evaluate_.ModelState:
-  adapter = context.adapter(state.adapter_from)
-  answers = functools.partial(context.answers, adapter)
-  return evaluate_.ModelState(
-    state.name, answers, state.started_from, state.accepted
-  )
-
-
-def _with_training(
-  scored: StageSummary, state: State, workdir: epath.Path
-) -> StageSummary:
-  """A state's scores with what is known of its training."""
-  file = workdir / state.name / "result" / "losses.json"
-  losses = io.read_json(file) if file.exists() else []
-  return dataclasses.replace(
-    scored,
-    note=state.verdict,
-    examples=state.examples,
-    tokens=state.tokens,
-    loss_steps=tuple(range(1, len(losses) + 1)),
-    losses=tuple(losses),
-  )
-
-
-def _round_summaries(
-  context: Context, states: Sequence[State]
-) -> Iterator[RoundSummary]:
-  """What each round made. The queries' gold is opened here and only here."""
-  gold = inputs_.read_gold(context.config, context.workdir)
-  for state in states:
-    folder = context.workdir / state.name
-    if evolve_.is_made(folder):
-      made = evolve_.read_round(folder)
-      yield dataclasses.replace(
-        evaluate_.summarise_round(state.name, made.kept, made.counts, gold),
-        accepted=state.accepted,
-        verdict=state.verdict,
-      )
-
-
-def _facts(context: Context) -> Mapping[str, str]:
-  config = context.config
-  counts = context.inputs.counts().items()
-  return {
-    "base": config.base.path,
-    "data": ", ".join(f"{n} {role}" for role, n in counts),
-    "seed": str(config.seed),
-    "adapter": f"LoRA rank {config.lora.rank} on {len(config.lora.targets)}"
-    " linear maps a layer",
-    "call format": config.view.call_format,
-    "base fingerprint": context.model.base.fingerprint,
-    "code": code_version(),
-    "software": f"Python {platform.python_version()}, JAX {jax.__version__}",
-  }
-
-
-# --- files --------------------------------------------------------------------
-
-
-def read_inputs(
-  config: RunConfig, workdir: epath.Path
-) -> tuple[Inputs, evaluate_.Official]:
-  """Writes the toy world if the config has one; reads all inputs and BFCL."""
-  data = workdir / "data"
-  if config.toy.examples:
-    write_world(config.toy, data)
-  official = evaluate_.read_official(config.evaluate, config.seed)
-  return inputs_.read_inputs(config, workdir, official.examples), official
 
 
 def _write_state(context: Context, state: State) -> None:

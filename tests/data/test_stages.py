@@ -9,12 +9,13 @@ from ml_collections import ConfigDict
 
 from launch import show
 from tests import pipeline_run
-from tooldev_jax import io, pipeline, records, states
+from tooldev_jax import context, io, pipeline, records, states
 from tooldev_jax.data import encoding, stages, tokenizer
 from tooldev_jax.errors import UserError
 from tooldev_jax.evaluate import state as evaluate
 from tooldev_jax.evolve import round as evolved
 from tooldev_jax.model import Model
+from tooldev_jax.workdir import Workdir
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ class _Data:
     self.encoder = encoding.Encoder(
       chat, self.config.view.call_format, self.config.encode
     )
-    self.inputs, _ = pipeline.read_inputs(self.config, workdir)
+    self.inputs, _ = context.read_inputs(self.config, workdir)
 
   def sequences(self, name):
     return pipeline.stage_sequences(
@@ -102,7 +103,7 @@ def test_a_stage_without_data_is_refused_before_the_first_is_trained(
       data.sequences(name)
   empty = dataclasses.replace(_Data(workdir).inputs, examples=())
   monkeypatch.setattr(
-    pipeline, "read_inputs", lambda *_: (empty, evaluate.Official())
+    context, "read_inputs", lambda *_: (empty, evaluate.Official())
   )
   with pytest.raises(UserError, match="decompose: nothing to learn"):
     pipeline_run.run(pipeline_run.small_config(), tmp_path, ["adapt"])
@@ -144,6 +145,7 @@ def test_a_round_with_nothing_to_learn_ends_as_it_began(tmp_path, monkeypatch):
   )
   data = _Data(epath.Path(tmp_path), **{"round.max_targets": 2})
   _make_round(data.workdir, data.inputs)
+  Workdir(data.workdir).claim(config)
   scores = evaluate.Development(0.25, None)
   monkeypatch.setattr(evaluate, "score_development", lambda *_: scores)
   monkeypatch.setattr(Model, "train", None)  # Nothing is trained.

@@ -5,9 +5,10 @@ single-turn overall for this base. Training settings are ToolACE's (arXiv
 2409.00920, table 5).
 
 Data: ToolACE's public release as data/toolace.json, for documents (the tools
-of its system texts) and labelled examples; queries, development and test
-examples of your own as data/queries.jsonl, data/development.jsonl and
-data/test.jsonl. `--config.data.examples.path=` and its like take others.
+of its system texts) and labelled examples; queries and development examples
+of your own as data/queries.jsonl and data/development.jsonl. Flags such as
+`--config.data.examples.path=` take others, and `--config.data.test.path=` a
+test set beside BFCL.
 
     python -m launch.run --config=configs/llama3_1_8b.py --distributed \
       --workdir=gs://BUCKET/llama3_1_8b
@@ -31,7 +32,6 @@ def get_config() -> ConfigDict:
     config.data[role].kind = "toolace"
   config.data.queries.path = "data/queries.jsonl"
   config.data.development.path = "data/development.jsonl"
-  config.data.test.path = "data/test.jsonl"
   config.evaluate.bfcl = "package"
   # ToolACE takes 48 examples a step: about 10 packed rows, too few for the
   # 16 batch shards of this slice.

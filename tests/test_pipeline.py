@@ -11,6 +11,7 @@ from etils import epath
 from tests import pipeline_run
 from tooldev_jax import context, io, pipeline, records, states
 from tooldev_jax.errors import UserError
+from tooldev_jax.evolve import prompts
 from tooldev_jax.toolcall.vocabulary import Example
 from tooldev_jax.workdir import Workdir, score_identity
 
@@ -202,6 +203,31 @@ def test_rows_that_changed_under_a_trained_stage_are_refused(copy):
   config = pipeline_run.small_config(**{"evolve.rounds": 2})
   with pytest.raises(UserError, match=r"data\.examples: other rows than those"):
     pipeline_run.run(config, copy)
+
+
+def test_prompts_that_are_too_long_are_known_before_training(tmp_path):
+  said = []
+  config = pipeline_run.small_config(**{"sampler.prompt_buckets": [8]})
+  shared = context.Context(config, epath.Path(tmp_path), said.append)
+  with pytest.raises(UserError, match=r"data\.development: no prompt fits"):
+    shared.begin("adapt")
+  lengths = sorted(
+    len(shared.model.encoder.prompt_ids(prompts.for_calls(x, x.tools)))
+    for x in shared.inputs.development
+  )
+  fields = {"sampler.prompt_buckets": [lengths[0]]}
+  shared = context.Context(
+    pipeline_run.small_config(**fields), epath.Path(tmp_path), said.append
+  )
+  shared.begin("adapt")
+  longer = sum(x > lengths[0] for x in lengths)
+  assert 0 < longer < len(lengths)
+  assert any(
+    line.startswith(
+      f"development: {longer} of {len(lengths)} prompts are longer"
+    )
+    for line in said
+  )
 
 
 def test_a_stage_that_lacks_the_one_before_is_refused(tmp_path):

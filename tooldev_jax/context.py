@@ -13,7 +13,9 @@ from tooldev_jax.clock import RunClock
 from tooldev_jax.config import RunConfig
 from tooldev_jax.data import inputs as inputs_
 from tooldev_jax.data.inputs import Inputs
+from tooldev_jax.errors import UserError
 from tooldev_jax.evaluate import state as evaluate_
+from tooldev_jax.evolve import prompts
 from tooldev_jax.model import BASE, Adapter, Model
 from tooldev_jax.parallel import processes
 from tooldev_jax.states import State, lead_first, read_states
@@ -36,6 +38,7 @@ class Context:
   def __init__(self, config: RunConfig, workdir: epath.Path, say: Say):
     self.config, self.workdir, self.say = config, workdir, say
     self._adapters: dict[str, Adapter] = {BASE.name: BASE}
+    self._prompts_checked = False
 
   @functools.cached_property
   def _read(self) -> tuple[Inputs, evaluate_.Official]:
@@ -68,6 +71,7 @@ class Context:
 
   def begin(self, stage: str) -> None:
     """Binds the folder to what the stage's files follow from."""
+    self._check_prompts()
     Workdir(self.workdir).begin(
       stage,
       self.config,
@@ -75,6 +79,37 @@ class Context:
       self.inputs.digests(),
       code_version(),
     )
+
+  def _check_prompts(self) -> None:
+    """Says how many prompts will be skipped, before anything is trained.
+
+    Raises:
+      UserError: no development prompt can be sampled.
+    """
+    if self._prompts_checked:
+      return
+    self._prompts_checked = True
+    calls = lambda examples: [prompts.for_calls(x, x.tools) for x in examples]
+    inputs, seed = self.inputs, self.config.seed
+    asked = {
+      "development": calls(inputs.development),
+      "test": calls(inputs.test),
+      "queries": [prompts.for_tools(x, seed) for x in inputs.queries],
+    }
+    longest = max(self.config.sampler.prompt_buckets)
+    for role, views in asked.items():
+      fitting = self.model.fitting(views)
+      if role == "development" and views and not fitting:
+        raise UserError(
+          "data.development: no prompt fits sampler.prompt_buckets, whose"
+          f" largest is {longest} tokens"
+        )
+      if fitting < len(views):
+        self.say(
+          f"{role}: {len(views) - fitting} of {len(views)} prompts are skipped:"
+          f" longer than {longest} tokens (sampler.prompt_buckets), or refused"
+          " by the chat template"
+        )
 
   def adapter(self, name: str) -> Adapter:
     """The adapter that a stage or round of this name trained."""

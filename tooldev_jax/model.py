@@ -208,6 +208,10 @@ class Model:
     by_index = {output.index: output for output in outputs}
     return [by_index.get(index) for index in range(len(prompts))]
 
+  def fitting(self, prompts: Sequence[View]) -> int:
+    """How many of the prompts can be sampled: known before any training."""
+    return len(self._token_ids(prompts))
+
   def _token_ids(self, prompts: Sequence[View]) -> dict[int, list[int]]:
     """Token ids by index, of the prompts that can be sampled."""
     longest = max(self._config.sampler.prompt_buckets)

@@ -224,7 +224,7 @@ def test_prompts_that_are_too_long_are_known_before_training(tmp_path):
   assert 0 < longer < len(lengths)
   assert any(
     line.startswith(
-      f"development: {longer} of {len(lengths)} prompts are longer"
+      f"development: {longer} of {len(lengths)} prompts are skipped"
     )
     for line in said
   )

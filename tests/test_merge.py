@@ -15,8 +15,10 @@ import tooldev_jax
 from launch import merge
 from tests.models.tiny import config
 from tooldev_jax.config import LoraConfig
+from tooldev_jax.data.tokenizer import ChatTokenizer
 from tooldev_jax.errors import UserError
 from tooldev_jax.models.checkpoint import load_model, save_model
+from tooldev_jax.models.config import token_ids
 from tooldev_jax.models.lora import merge as merged_params
 from tooldev_jax.models.parameters import init_adapter, init_params
 from tooldev_jax.models.peft import save_adapter
@@ -118,3 +120,12 @@ def test_a_merged_folder_has_all_that_the_tokenizer_reads(tiny, tmp_path):
   assert generation == wanted
   fields = json.loads((out / "config.json").read_text())
   assert (fields["eos_token_id"], fields["pad_token_id"]) == ([2, 5], 0)
+
+
+def test_the_shipped_base_names_the_stop_tokens_of_training():
+  """In both files: readers look into one, the other, or both."""
+  stops = ChatTokenizer.load(TINY_BASE).stop_token_ids
+  for name in ("config.json", "generation_config.json"):
+    fields = json.loads((TINY_BASE / name).read_text())
+    assert token_ids(fields["eos_token_id"]) == stops
+    assert fields["pad_token_id"] == 0

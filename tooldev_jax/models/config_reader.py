@@ -51,6 +51,8 @@ _QUIET = frozenset(
     *("output_hidden_states", "output_attentions", "return_dict"),
     *("chunk_size_feed_forward", "id2label", "label2id", "problem_type"),
     "_sliding_window_pattern",
+    # Read here, but written back as layer_types.
+    "max_window_layers",
   )
 )
 # No config class of ours has these, yet code of transformers that all models

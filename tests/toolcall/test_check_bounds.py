@@ -92,3 +92,15 @@ def test_defaults_are_checked_on_one_budget():
     one for one in check_tool(definition) if one.reason is Reason.TOO_COSTLY
   ]
   assert [one.where for one in findings] == ["/parameters/properties/a0"]
+
+
+@pytest.mark.parametrize("depth", [140, 300, 2000])
+def test_values_nested_too_deeply_are_not_checked(depth):
+  value = 1
+  for _ in range(depth):
+    value = [value]
+  for schema in ({"default": value}, {"properties": {"b": value}}):
+    definition = tool({"a": {"description": "x", "type": "object"} | schema})
+    assert (Reason.TOO_LARGE, "/parameters") in where(check_tool(definition))
+  findings = check_call(Call("f", {"a": value}), [tool({"a": {}})])
+  assert where(findings) == {(Reason.TOO_COSTLY, "/arguments")}

@@ -12,7 +12,13 @@ requires are allowed too, described or not.
 import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from tooldev_jax.toolcall import dialects, patterns, schemas, validation
+from tooldev_jax.toolcall import (
+  dialects,
+  jsontext,
+  patterns,
+  schemas,
+  validation,
+)
 from tooldev_jax.toolcall.findings import Finding, Reason, pointer
 from tooldev_jax.toolcall.grounding import check_grounded
 from tooldev_jax.toolcall.jsontext import Json, JsonTextError, dump, load
@@ -205,6 +211,8 @@ def check_call(call: Call, tools: Iterable[Tool]) -> tuple[Finding, ...]:
     detail = f"the parameters of {tool.name!r} are not a sound schema"
     return (Finding(Reason.UNSOUND_TOOL, "/name", detail),)
   arguments = dict(call.arguments)
+  if not jsontext.is_within(arguments):
+    return (Finding(Reason.TOO_COSTLY, "/arguments", "nested too deeply"),)
   schema = validator.schema
   found = list(_unknown(arguments, [schema], schema, ("arguments",)))
   try:

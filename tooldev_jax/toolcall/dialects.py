@@ -14,7 +14,7 @@ import re
 import urllib.parse
 from collections.abc import Iterator, Mapping
 
-from tooldev_jax.toolcall import patterns, schemas
+from tooldev_jax.toolcall import jsontext, patterns, schemas
 from tooldev_jax.toolcall.findings import pointer
 from tooldev_jax.toolcall.jsontext import Json
 from tooldev_jax.toolcall.schemas import Schema
@@ -82,7 +82,10 @@ def checkable(schema: Schema) -> Schema:
   Raises:
     SchemaTooLarge: see above.
   """
-  return _Checkable().schema(schema, 0)
+  modern = _Checkable().schema(schema, 0)
+  if not jsontext.is_within(modern):  # Such as the value of a default.
+    raise SchemaTooLarge(f"more than {jsontext.MAX_DEPTH} levels")
+  return modern
 
 
 def modern_place(pointer: str) -> str:

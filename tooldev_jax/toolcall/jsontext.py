@@ -112,7 +112,7 @@ def load_at(
     raise JsonTextError(str(error), start) from None
   # Few texts have as many brackets as may stand inside one another.
   brackets = text.count("[", start, end) + text.count("{", start, end)
-  if brackets > max_depth and not _is_within(value, max_depth):
+  if brackets > max_depth and not is_within(value, max_depth):
     raise _too_deep(max_depth, start)
   return value, end
 
@@ -132,7 +132,7 @@ def _too_deep(max_depth: int, position: int) -> JsonDepthError:
   return JsonDepthError(f"nested deeper than {max_depth} levels", position)
 
 
-def _is_within(value: Json, max_depth: int) -> bool:
+def is_within(value: Json, max_depth: int = MAX_DEPTH) -> bool:
   """Whether no more than `max_depth` lists and objects are nested."""
   level = [value]
   for _ in range(max_depth):

@@ -205,6 +205,22 @@ def test_rows_that_changed_under_a_trained_stage_are_refused(copy):
     pipeline_run.run(config, copy)
 
 
+def test_what_decompose_would_refuse_is_refused_before_adapt(
+  tmp_path, monkeypatch
+):
+  config = pipeline_run.small_config(**{"decompose.batch_examples": 7})
+
+  def plan(model, sequences, stage):
+    if stage.batch_examples == 7:
+      raise UserError("the mesh does not fit")
+    raise AssertionError("adapt was planned first")
+
+  monkeypatch.setattr(context.Model, "plan", plan)
+  with pytest.raises(UserError, match="the mesh does not fit"):
+    pipeline_run.run(config, tmp_path, ["adapt"])
+  assert not (tmp_path / "adapt").exists()
+
+
 def test_prompts_that_are_too_long_are_known_before_training(tmp_path):
   said = []
   config = pipeline_run.small_config(**{"sampler.prompt_buckets": [8]})

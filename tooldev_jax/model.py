@@ -115,6 +115,23 @@ class Model:
     key = jax.random.key(self._config.seed)
     return init_adapter(self.shape, self._config.lora, key, self._partition)
 
+  def plan(self, sequences: EncodedSet, stage: StageConfig) -> TrainData:
+    """The batches that `train` would make.
+
+    Raises:
+      UserError: there are no sequences, one fits no row, or the mesh does not
+        fit the batch.
+    """
+    data = plan(
+      sequences,
+      stage,
+      self._config,
+      self.tokenizer.pad_id,
+      row_multiple=batch_shards(self._partition),
+    )
+    check_mesh(data.rows_wanted, self._partition)
+    return data
+
   def train(
     self,
     workdir: epath.Path,
@@ -136,14 +153,7 @@ class Model:
       UserError: the mesh does not fit the batch; the folder holds another
         training.
     """
-    data = plan(
-      sequences,
-      stage,
-      self._config,
-      self.tokenizer.pad_id,
-      row_multiple=batch_shards(self._partition),
-    )
-    check_mesh(data.rows_wanted, self._partition)
+    data = self.plan(sequences, stage)
     self._show_one_example(data)
     # The copy for sampling makes room; it is made again when it is needed.
     self._sampling_params = None

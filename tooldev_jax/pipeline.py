@@ -136,8 +136,9 @@ def _train_labelled(context: Context, name: str, role: str) -> None:
     return
   with context.timed(name):
     if name == "adapt" and context.config.decompose.epochs:
-      # Decompose with nothing to learn is refused before adapt is trained.
-      _sequences(context, "decompose")
+      # What decompose would refuse is refused before adapt is trained.
+      later = _sequences(context, "decompose")
+      context.model.plan(later, context.config.decompose)
     sequences = _sequences(context, name)
     context.begin(name)
     _write_state(context, _train(context, name, context.current(), sequences))

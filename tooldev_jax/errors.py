@@ -25,8 +25,9 @@ class UnreadableError(UserError):
       error: what reading it raised.
     """
     return cls(
-      f"{what} could not be read ({reason(error)}). Nothing was deleted. The"
-      " same command goes on once there is enough memory and the disk answers."
+      f"{what} could not be read ({reason(error)}). Nothing was deleted. Run"
+      " the same command again when there is enough memory and the disk"
+      " answers; if it still fails, move it away."
     )
 
 

@@ -193,6 +193,25 @@ def test_thoughts_are_stripped_unless_asked_for(chat_tokenizers):
     assert "No tool fits." in text and "It is blue." in text
 
 
+@pytest.mark.parametrize(
+  ("answer", "kept"),
+  [
+    ("No, Rome first.\n</think>\n\nNo tool fits.", "No tool fits."),
+    ("Hm. </think>\nNo tool fits.", "No tool fits."),
+    ('Say "</think>" twice.', 'Say "</think>" twice.'),
+  ],
+)
+def test_a_turn_that_begins_within_a_thought_loses_it(
+  chat_tokenizers, answer, kept
+):
+  """As where the prompt opened it, and only the turn was kept."""
+  chat = chat_tokenizers["llama31"]
+  encoder = _encoder(chat, "llama31")
+  view = dataclasses.replace(_view(_EXAMPLE, encoder), target=answer)
+  sequence = families.encode(encoder, view)
+  assert chat.decode(sequence.tokens[sequence.trained]).strip() == kept
+
+
 def test_thoughts_in_arguments_and_documents_are_text(chat, family):
   encoder = _encoder(chat, family)
   calls = (Call("get_weather", {"city": "<think>a</think> or <think>"}),)

@@ -40,8 +40,13 @@ _MARKS = {
   "mistral": ("[TOOL_CALLS]",),
 }
 # A thought opens a turn; the same tags further on, in an argument say, are
-# text. One that never ends leaves nothing.
-_THOUGHT = re.compile(r"\A\s*<think>.*?(?:</think>|\Z)\s*", re.DOTALL)
+# text. One that never ends leaves nothing. Where the prompt has opened it, the
+# turn begins within it: then a line ends with the closing tag.
+_THOUGHT = re.compile(
+  r"\A\s*<think>.*?(?:</think>|\Z)\s*"
+  r"|\A(?:(?!<think>).)*?</think>(?=[ \t]*(?:\n|\Z))\s*",
+  re.DOTALL,
+)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -68,7 +68,7 @@ def gemma(tmp_path_factory):
 
 def torch_base(folder):
   return transformers.AutoModelForCausalLM.from_pretrained(
-    folder, attn_implementation="eager"
+    folder, attn_implementation="eager", dtype=torch.float32
   ).eval()
 
 
@@ -175,15 +175,30 @@ def answer(folder, adapter=None, **given):
   return made[0, prompt["input_ids"].shape[1] :].tolist()
 
 
+class StopAfter(transformers.LogitsProcessor):
+  """Lets a model say `count` other tokens, then one stop token for ever."""
+
+  def __init__(self, count, stop):
+    self.count, self.stop, self.calls = count, stop, 0
+
+  def __call__(self, input_ids, scores):
+    self.calls += 1
+    if self.calls <= self.count:
+      return scores.index_fill(1, torch.tensor([self.stop]), -torch.inf)
+    return torch.full_like(scores, -torch.inf).index_fill(
+      1, torch.tensor([self.stop]), 0.0
+    )
+
+
 def test_the_shipped_base_stops_by_itself():
   stops = ChatTokenizer.load(TINY_BASE).stop_token_ids
   model = torch_base(TINY_BASE)
   for config in (model.config, model.generation_config):
     assert token_ids(config.eos_token_id) == stops
     assert config.pad_token_id == 0
-  told = answer(TINY_BASE)
-  assert told[-1] in stops
-  assert len(told) < 60
+  told = answer(TINY_BASE, logits_processor=[StopAfter(4, stops[0])])
+  assert told[-1] == stops[0]
+  assert len(told) == 5
 
 
 def test_an_adapter_and_a_merged_model_stop_where_training_stopped(tmp_path):

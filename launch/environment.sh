@@ -32,7 +32,9 @@ environment() {
     local file
     for file in "$@"; do
       case "$file" in
-        requirements-bfcl.txt) "$VENV/bin/pip" install -q --no-deps -r "$file" ;;
+        requirements-bfcl.txt | requirements-launch.txt)
+          "$VENV/bin/pip" install -q --no-deps -r "$file"
+          ;;
         *) "$VENV/bin/pip" install -q -r "$file" ;;
       esac || {
         echo "error: pip could not install $file" >&2

@@ -4,6 +4,7 @@
 #   faults   training: crashes at every write, real kills
 #   parity   against torch, transformers' models, peft and bfcl-eval
 #   tpu      compiles for TPU chips that are not attached
+#   launch   what is submitted, against the platforms' own descriptions
 #   lint     formatter, linter, type check
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -29,6 +30,11 @@ case "$part" in
     VENV=.venv-tpu
     environment requirements.txt requirements-tpu.txt
     exec .venv-tpu/bin/python -m pytest tests/tpu "$@"
+    ;;
+  launch)
+    shift
+    environment requirements.txt requirements-launch.txt
+    exec .venv/bin/python -m pytest -rs tests/launch "$@"
     ;;
   lint)
     environment requirements.txt requirements-dev.txt

@@ -166,17 +166,14 @@ class Gke:
       "nodeSelector": _node_selector(job),
       "tolerations": _tolerations(job),
       "containers": [_container(job)],
+      # Processes of a machine share more memory than a container's 64 MiB.
+      "volumes": [{"name": "shm", "emptyDir": {"medium": "Memory"}}],
     }
     if self.service_account:
       spec["serviceAccountName"] = self.service_account
-    if job.accelerator.is_tpu:
-      if job.slices > 1:
-        # Slices talk over the machines' own network.
-        spec |= {"hostNetwork": True, "dnsPolicy": "ClusterFirstWithHostNet"}
-    else:
-      # NCCL needs more shared memory than the 64 MiB of a container.
-      shared = {"name": "shm", "emptyDir": {"medium": "Memory"}}
-      spec["volumes"] = [shared]
+    if job.accelerator.is_tpu and job.slices > 1:
+      # Slices talk over the machines' own network.
+      spec |= {"hostNetwork": True, "dnsPolicy": "ClusterFirstWithHostNet"}
     return spec
 
   def _kubectl(self, *arguments: str) -> tuple[str, ...]:
@@ -243,6 +240,7 @@ def _container(job: Job) -> dict[str, Any]:
     "name": _RUN,
     "image": job.image,
     "resources": {"limits": {resource: x.chips_a_host}},
+    "volumeMounts": [{"name": "shm", "mountPath": "/dev/shm"}],
   }
   if x.is_tpu:
     container["ports"] = [{"containerPort": port} for port in _TPU_PORTS]
@@ -250,15 +248,13 @@ def _container(job: Job) -> dict[str, Any]:
     container["securityContext"] = {"privileged": True, "runAsUser": 0}
     # GKE tells each pod of a slice who the others are, and JAX asks it.
     flags = ("--distributed",) if job.hosts > 1 else ()
-  else:
-    container["volumeMounts"] = [{"name": "shm", "mountPath": "/dev/shm"}]
-    if job.hosts > 1:
-      container["env"] = [_process_index()]
-      container["ports"] = [{"containerPort": _COORDINATOR_PORT}]
-      flags = (
-        f"--coordinator={job.name}-{_RUN}-0-0.{job.name}:{_COORDINATOR_PORT}",
-        f"--process_count={job.hosts}",
-      )
+  elif job.hosts > 1:
+    container["env"] = [_process_index()]
+    container["ports"] = [{"containerPort": _COORDINATOR_PORT}]
+    flags = (
+      f"--coordinator={job.name}-{_RUN}-0-0.{job.name}:{_COORDINATOR_PORT}",
+      f"--process_count={job.hosts}",
+    )
   command = [_literal(word) for word in job.command(*flags)]
   if "env" in container:
     command.append("--process_index=$(PROCESS_INDEX)")

@@ -2,6 +2,8 @@
 
 import json
 import os
+import pathlib
+import re
 import subprocess
 import sys
 
@@ -154,3 +156,19 @@ def test_runs_here_meet_and_report_a_mistake_of_theirs(tmp_path):
   assert "error: " in done.stdout
   assert "/nowhere/base" in done.stdout
   assert "ended with status 2" in done.stdout
+
+
+def _blocks_to_copy():
+  text = pathlib.Path("docs/launching.md").read_text()
+  return re.findall(r"^```bash\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("block", _blocks_to_copy())
+def test_the_commands_of_the_docs_are_right(block):
+  # As they stand, but for nothing being sent.
+  asked = f'set -eu\npython() {{ "{sys.executable}" "$@" --dry_run; }}\n'
+  done = subprocess.run(
+    ["bash", "-c", asked + block], capture_output=True, text=True, check=False
+  )
+  assert done.returncode == 0, done.stderr
+  assert done.stdout.count("launch.run") >= 1

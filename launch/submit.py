@@ -180,8 +180,9 @@ def _job() -> job.Job:
     labels=job.parse_labels(given["labels"]),
     **({} if restarts is None else {"restarts": restarts}),
   )
-  _check_config()
   _check_config_file()
+  for config in _check_config():
+    _check_data_files(config)
   return made
 
 
@@ -202,20 +203,35 @@ def _run_arguments() -> list[str]:
   return found + ([f"--stages={_STAGES.value}"] if _STAGES.value else [])
 
 
-def _check_config() -> None:
-  """Raises UserError where launch.run would, before it does anything."""
+def _check_config() -> list[Any]:
+  """The runs of the config, checked as launch.run does before any work."""
   from tooldev_jax import config as configs
 
   value = _CONFIG.value
   if value is None:
     raise UserError("--config: none; it is needed here")
-  runs = {"": value} if isinstance(value, ConfigDict) else value
-  for name, run in runs.items():
-    configs.from_config_dict(configs.RunConfig, run, name or "config")
   for stage in _STAGES.value.split(",") if _STAGES.value else ():
     if stage not in configs.STAGES:
       raise UserError(
         f"--stages: {stage!r} is not one of {', '.join(configs.STAGES)}"
+      )
+  runs = {"": value} if isinstance(value, ConfigDict) else value
+  return [
+    configs.from_config_dict(configs.RunConfig, run, name or "config")
+    for name, run in runs.items()
+  ]
+
+
+def _check_data_files(config: Any) -> None:
+  """Raises UserError where a file of data would not be found in the image."""
+  for role in dataclasses.fields(config.data):
+    path = getattr(getattr(config.data, role.name), "path", "")
+    # What is in a bucket, in the workdir or mounted cannot be seen from here.
+    elsewhere = path.startswith(("/", "{workdir}")) or "://" in path
+    if path and not elsewhere and not (_ROOT / path).exists():
+      raise UserError(
+        f"data.{role.name}.path: {path!r} is not in the image, which holds"
+        " this project's folder; copy it to a bucket and give it as gs://…"
       )
 
 

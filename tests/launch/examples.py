@@ -6,7 +6,7 @@ from launch.platforms.job import Job
 from tooldev_jax.parallel.chips import find_slice
 
 # What a shell, Kubernetes or a template would make something of.
-AWKWARD = '--config.data.examples.path=it\'s $(HOME) $$ `id` {x} "a"\\ \n* é'
+AWKWARD = '--config.data.examples.path=/it\'s $(HOME) $$ `id` {x} "a"\\ \n* é'
 
 
 def job(accelerator: str = "v6e-16", **changes: Any) -> Job:

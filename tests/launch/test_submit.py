@@ -49,6 +49,10 @@ def _submit(*words, **environment):
       (*_GKE, f"--config={os.path.abspath('configs/quickstart.py')}"),
       "quickstart.py is not in the image",
     ),
+    (
+      (*_GKE, "--config.data.examples.path=calls.jsonl"),
+      "data.examples.path: 'calls.jsonl' is not in the image",
+    ),
     (("logs", "--platform=gke"), "--name: none; it is needed here"),
     (("logs", "--platform=local"), "--platform=local runs in its terminal"),
     (("--platform=local", "--slices=2"), "--slices: means nothing on local"),

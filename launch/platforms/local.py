@@ -143,6 +143,7 @@ def _watch(
 ) -> Outcome:
   outcome = Outcome()
   deadline: float | None = None
+  killed = False
   while running:
     try:
       wait = None if deadline is None else max(0, deadline - time.monotonic())
@@ -150,13 +151,15 @@ def _watch(
     except queue.Empty:
       say(f"process {_listed(running)} did not stop in {grace_s:g} s: killed")
       _send(running, signal.SIGKILL)
-      deadline = None
+      deadline, killed = None, True
       continue
     if event == "ended":
       status = running.pop(value).returncode
       if not status or outcome.status:
         continue
       outcome = dataclasses.replace(outcome, process=value, status=status)
+      if killed:
+        continue
       others = f"; process {_listed(running)} is stopped" if running else ""
       say(f"process {value} ended with {status_in_words(status)}{others}")
     else:

@@ -115,6 +115,19 @@ def test_a_signal_is_passed_on_and_nothing_is_started_again(number):
   assert signal.getsignal(number) == before
 
 
+def test_who_does_not_stop_when_asked_is_killed_and_can_go_on():
+  def react(line):
+    if " ready " in line:
+      os.kill(os.getpid(), signal.SIGTERM)
+
+  status, said = _run(_DEAF, restarts=3, grace_s=0.2, react=react)
+  assert status == errors.EXIT_PREEMPTED
+  assert said[1:] == [
+    "SIGTERM is passed on",
+    "process 0 did not stop in 0.2 s: killed",
+  ]
+
+
 def test_processes_know_each_other_and_one_is_alone():
   arguments = ["--config=a.py", "--config.x=it's"]
   (alone,) = local.Local().commands(arguments, 1234)

@@ -130,7 +130,9 @@ class Batch:
     return Plan(
       (
         (
-          *("gcloud", "logging", "read", wanted, "--order=asc"),
+          # Not only those of the last day.
+          *("gcloud", "logging", "read", wanted, "--freshness=30d"),
+          "--order=asc",
           "--format=value(timestamp,textPayload)",
           *self._project(),
         ),

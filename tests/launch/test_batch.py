@@ -132,4 +132,5 @@ def test_verbs_are_commands_of_gcloud():
   )
   (logs,) = PLATFORM.logs("demo").commands
   assert logs[:3] == ("gcloud", "logging", "read")
+  assert "--freshness=30d" in logs  # a job may take a fortnight
   assert 'labels.job_uid=~"^demo-"' in logs[3]

@@ -49,7 +49,6 @@ def test_alone_nothing_waits():
   processes.barrier("x")
   processes.agree("x", "value")
   assert processes.share("x", "value") == ["value"]
-  assert processes.all_true("x", True) and not processes.all_true("x", False)
   assert processes.stop_asked(True) and not processes.stop_asked(False)
   assert processes.is_lead()
 
@@ -79,14 +78,6 @@ def test_processes_that_differ_are_named(service):
   service("0123456789abcdef")
   with pytest.raises(UserError, match="settings: process 1 has another"):
     processes.agree("settings", "mine")
-
-
-def test_all_true_needs_every_process(service):
-  service("0")
-  assert not processes.all_true("restored", True)
-  service("1")
-  assert processes.all_true("restored", True)
-  assert not processes.all_true("restored", False)
 
 
 @pytest.mark.parametrize(

@@ -139,11 +139,6 @@ def agree(name: str, value: str, timeout_s: float = TIMEOUT_S) -> None:
       )
 
 
-def all_true(name: str, value: bool, timeout_s: float = TIMEOUT_S) -> bool:
-  """Whether `value` holds on every process."""
-  return all(x == "1" for x in share(name, "01"[bool(value)], timeout_s))
-
-
 def stop_asked(asked_here: bool) -> bool:
   """Whether to stop at this step; the same answer on all processes.
 

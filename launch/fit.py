@@ -63,7 +63,7 @@ def main(_) -> None:
     config = configs.from_config_dict(configs.RunConfig, _CONFIG.value)
     question = report.Question(
       config=config,
-      model=report.read_model(_MODEL_CONFIG.value, config.base.path),
+      model_config=_MODEL_CONFIG.value,
       topology=_TOPOLOGY.value,
       stage=_STAGE.value,
       remat=tuple(_REMAT.value),

@@ -1,6 +1,7 @@
 """What `launch.fit` prints: whether a config fits, and how long a run takes."""
 
 import dataclasses
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -37,7 +38,7 @@ class Question:
 
   Attributes:
     config: of the run.
-    model: the base's shape.
+    model_config: a config.json that stands in for the base's; "" for none.
     topology: the chips' name, such as "v5e:4x4".
     stage: whose batch is used: adapt, decompose or round.
     remat: policies to compile, ("auto",) for the lightest that fits; empty
@@ -49,7 +50,7 @@ class Question:
   """
 
   config: RunConfig
-  model: DecoderConfig
+  model_config: str
   topology: str | None
   stage: str
   remat: tuple[str, ...]
@@ -58,6 +59,11 @@ class Question:
   example_tokens: int
   trained_share: float
   efficiency: float
+
+  @functools.cached_property
+  def model(self) -> DecoderConfig:
+    """The base's shape; read when all else has been checked."""
+    return read_model(self.model_config, self.config.base.path)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,9 +6,9 @@ The same 400 genuine ToolACE, xLAM and Hammer samples, tokens, tiny Llama,
 vocabulary, rank and float32 on both sides. Ours packs rows; torch trains
 padded batches grouped by length, as `Trainer(group_by_length=True)` makes
 them. Ours splits the CPU into a device a core and gives each one row at a
-time, as `launch.run` does with the settings in the README. Steps are taken in
-turns, so that both meet the same machine. An epoch is 25 steps of 10 to 20
-seconds a side; some of them are timed: of ours the first, whose rows are
+time, as `launch.run` does with the settings in docs/performance.md. Steps are
+taken in turns, so that both meet the same machine. An epoch is 25 steps of 10
+to 20 seconds a side; some of them are timed: of ours the first, whose rows are
 shuffled, of torch's, whose batches go from long to short, as many evenly spread
 ones. Examples are counted in real tokens, by the mean of all samples, so that
 it does not matter which are met. Needs requirements-parity.txt.

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 import tooldev_jax
 from tests.data import families
 from tooldev_jax.data.tokenizer import ChatTokenizer
-from tooldev_jax.toy import requests, tokenizer, world
+from tooldev_jax.toy import tokenizer, world
 
 BASE = pathlib.Path(tooldev_jax.__file__).parent / "assets" / "tiny_base"
 TOKENIZER = ChatTokenizer.load(BASE)
@@ -37,7 +37,7 @@ def test_nearly_every_word_of_both_worlds_is_one_token():
 
 
 def test_a_space_between_words_takes_no_token():
-  examples = requests.examples(world.EndlessWorld(), "base", 50, seed=1)
+  examples = world.examples(world.EndlessWorld(), "base", 50, seed=1)
   for example in examples:
     words = example.query.split()
     assert len(families.text_ids(TOKENIZER, example.query)) < 1.6 * len(words)

@@ -115,14 +115,6 @@ class ToyConfig(Settings):
   queries: int = setting(
     0, "queries for the rounds", at_least=0, decides="rounds"
   )
-  refusals: float = setting(
-    0.0,
-    "share of those that none of the tools they come with fits; for rounds"
-    " that use these tools",
-    at_least=0,
-    at_most=1,
-    decides="rounds",
-  )
   development: int = setting(
     0, "development examples", at_least=0, decides="evaluate"
   )

@@ -29,16 +29,11 @@ from tooldev_jax.models import checkpoint
 from tooldev_jax.models.config import DecoderConfig
 from tooldev_jax.models.parameters import init_params
 from tooldev_jax.parallel.mesh import make_mesh
-from tooldev_jax.toolcall import formats
-from tooldev_jax.toolcall.vocabulary import Example, Message
-from tooldev_jax.toy import requests, wording, world
+from tooldev_jax.toolcall.vocabulary import Message
 from tooldev_jax.toy import tokenizer as toy_tokenizer
+from tooldev_jax.toy import world
+from tooldev_jax.toy.parameters import PLAIN
 from tooldev_jax.train.loop import fit
-from tooldev_jax.train.result import MANIFEST, read_trained
-
-# What a base is trained on beside copying: the three views of examples, and
-# "request", the invocation the other way round.
-VIEWS = (*KINDS, "request")
 
 _TOKENIZER_FILES = (
   "tokenizer.json",
@@ -53,9 +48,9 @@ class Phase:
 
   Attributes:
     examples: views drawn; each is seen once.
-    copying: share of views that only repeat words or look them up: the skill
-      that calls need most and that is learned last without them.
-    views: shares of `VIEWS` among the others.
+    copying: share of views that only repeat words: the skill that calls need
+      most and that is learned last without them.
+    views: shares of adaption, generation and invocation among the others.
     documents: share of tokens before the first query that are trained too,
       as pretraining does.
     queries: the same of the tokens from there on. Words recur within prompts,
@@ -69,11 +64,11 @@ class Phase:
 
   examples: int
   copying: float
-  views: tuple[float, ...]
+  views: tuple[float, float, float]
   documents: float
   queries: float
   plain: bool
-  mix: requests.Mix
+  mix: world.Mix
   row_length: int
   batch_examples: int
   train: TrainConfig
@@ -105,8 +100,6 @@ class PretrainConfig:
 def make_base(config: PretrainConfig, workdir: epath.Path) -> epath.Path:
   """Trains the base and writes it to `<workdir>/base`; resumes if killed.
 
-  The base of every phase is kept in `<workdir>/phase_<k>/base`.
-
   Returns:
     The Hugging Face folder.
   """
@@ -127,30 +120,28 @@ def make_base(config: PretrainConfig, workdir: epath.Path) -> epath.Path:
     trained.save_pretrained(tokenizer_folder)
   tokenizer = ChatTokenizer.load(tokenizer_folder)
   model = decoder_config(config, tokenizer)
-  model = model.with_stop_tokens(tokenizer.stop_token_ids, tokenizer.pad_id)
   mesh = make_mesh(MeshConfig())
   params = init_params(model, jax.random.key(config.seed))
   for index, phase in enumerate(config.phases):
-    name = f"phase_{index}"
-    if (workdir / name / "result" / MANIFEST).exists():
-      # Not looked at again: phases to come may be changed while it trains.
-      params, _ = read_trained(workdir / name, params)
-    else:
-      data = phase_data(config, phase, index, tokenizer)
-      logging.info("%s: %s", name, json.dumps(dataclasses.asdict(data.report)))
-      params = fit(
-        base=checkpoint.Loaded(model, None, name, folder),
-        lora=None,
-        initial=params,
-        data=data,
-        config=phase.train,
-        mesh=mesh,
-        workdir=workdir,
-        name=name,
-      ).trained
-    so_far = workdir / name / "base"
-    _write_folder(so_far, tokenizer_folder, model, params, config.dtype)
-  return _write_folder(folder, tokenizer_folder, model, params, config.dtype)
+    data = phase_data(config, phase, index, tokenizer)
+    logging.info(
+      "phase %d: %s", index, json.dumps(dataclasses.asdict(data.report))
+    )
+    result = fit(
+      base=checkpoint.Loaded(model, None, f"phase {index}", folder),
+      lora=None,
+      initial=params,
+      data=data,
+      config=phase.train,
+      mesh=mesh,
+      workdir=workdir,
+      name=f"phase_{index}",
+    )
+    params = result.trained
+  dtype = jnp.dtype(config.dtype)
+  params = jax.tree.map(lambda x: x.astype(dtype), params)
+  model = model.with_stop_tokens(tokenizer.stop_token_ids, tokenizer.pad_id)
+  return _write_folder(folder, tokenizer_folder, model, params)
 
 
 def decoder_config(
@@ -167,22 +158,18 @@ def phase_data(
 ) -> TrainData:
   """The phase's views, encoded and packed."""
   source = world.EndlessWorld(invented=config.invented, plain=phase.plain)
-  split = wording.PLAIN if phase.plain else "base"
+  split = PLAIN if phase.plain else "base"
   rng = random.Random(f"{config.seed} {index}")
   words = toy_tokenizer.practice_words()
-  views: list[View] = []
-  while len(views) < phase.examples:
-    name = f"{index}-{len(views)}"
+  options = ViewConfig(max_distractors=0)
+  views = []
+  for k in range(phase.examples):
     if rng.random() < phase.copying:
-      views.append(rng.choice((_repeating, _looking_up))(words, name, rng))
+      views.append(_copying(words, k, rng))
       continue
-    kind = rng.choices(VIEWS, phase.views)[0]
-    example = requests.draw_example(source, split, name, rng, phase.mix)
-    view = (
-      request_view(example)
-      if kind == "request"
-      else make_view(example, kind, config.seed, ViewConfig(max_distractors=0))
-    )
+    kind = rng.choices(KINDS, phase.views)[0]
+    example = world.draw_example(source, split, f"{index}-{k}", rng, phase.mix)
+    view = make_view(example, kind, config.seed, options)
     if view is not None:
       views.append(view)
   encoder = Encoder(
@@ -206,31 +193,10 @@ def phase_data(
   return TrainData(sequences, loader, tokenizer.pad_id)
 
 
-def request_view(example: Example) -> View | None:
-  """Tools and calls -> what a user said to get them; None without calls."""
-  if not example.calls:
-    return None
-  calls = formats.get_format("pythonic").render(example.calls, "")
-  text = wording.WRITE_REQUEST.replace("{calls}", calls)
-  return View(
-    kind="request",
-    example_id=example.id,
-    messages=(Message("user", text),),
-    tools=example.called_tools,
-    target=example.query,
-    needed=tuple(tool.name for tool in example.called_tools),
-  )
-
-
 def _train_on_prompt(
   sequence: Encoded, phase: Phase, rng: random.Random
 ) -> Encoded:
-  """The same sequence with a random share of the prompt trained as well.
-
-  What is copied is random: nothing could be learned from expecting it.
-  """
-  if sequence.kind == "copying":
-    return sequence
+  """The same sequence with a random share of the prompt trained as well."""
   first = int(np.argmax(sequence.tokens == toy_tokenizer.USER_ID))
   shares = [phase.documents] * first
   shares += [phase.queries] * (len(sequence.tokens) - first)
@@ -240,25 +206,14 @@ def _train_on_prompt(
   return dataclasses.replace(sequence, trained=trained)
 
 
-def _repeating(words: Sequence[str], name: str, rng: random.Random) -> View:
+def _copying(words: Sequence[str], k: int, rng: random.Random) -> View:
   """Say it again: words and numbers, often from the same few."""
   pool = rng.sample(words, rng.randint(3, 12))
   text = " ".join(
     rng.choice(pool) if rng.random() < 0.8 else str(rng.randint(0, 99))
     for _ in range(rng.randint(4, 20))
   )
-  return View("copying", name, (Message("user", text),), (), text)
-
-
-def _looking_up(words: Sequence[str], name: str, rng: random.Random) -> View:
-  """Words in pairs, then some of the first ones, to be paired again."""
-  pool = rng.sample(words, 2 * rng.randint(3, 8))
-  pairs = list(zip(pool[::2], pool[1::2], strict=True))
-  asked = rng.sample(pairs, rng.randint(2, len(pairs)))
-  text = ", ".join(f"{key} {value}" for key, value in pairs)
-  text += ": " + ", ".join(key for key, _ in asked)
-  target = ", ".join(f"{key} {value}" for key, value in asked)
-  return View("copying", name, (Message("user", text),), (), target)
+  return View("copying", f"copy-{k}", (Message("user", text),), (), text)
 
 
 def _write_folder(
@@ -266,11 +221,7 @@ def _write_folder(
   tokenizer_folder: epath.Path,
   model: DecoderConfig,
   params: Any,
-  dtype: str,
 ) -> epath.Path:
-  if (folder / "config.json").exists():
-    return folder
-  params = jax.tree.map(lambda x: x.astype(jnp.dtype(dtype)), params)
   copy_tokenizer_files(tokenizer_folder, folder)
   io.write_text(folder / "README.md", _card(params))
   checkpoint.save_model(params, model, folder)
@@ -290,10 +241,9 @@ tags: [tool-use, toy]
 
 A Llama of {size:,} parameters, trained from nothing by
 `python -m launch.make_base --config=configs/tiny_base.py` on documents,
-queries and calls of an invented world. It knows about two thousand English
-words and one task, calling tools: it exists so that the quickstart and the
-tests have something to adapt. Use it for nothing else.
-`python -m launch.make_base --check=FOLDER` tells how well it does.
+queries and calls of an invented world. It knows a few hundred English words
+and one task, calling tools, which it does badly: it exists so that the
+quickstart and the tests have something to adapt. Use it for nothing else.
 
 Its world shares no domain and no tool with the quickstart's.
 """

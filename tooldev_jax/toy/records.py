@@ -9,7 +9,7 @@ from tooldev_jax import io
 from tooldev_jax.config import ToyConfig
 from tooldev_jax.records import to_json
 from tooldev_jax.toolcall.vocabulary import Example
-from tooldev_jax.toy import domains, requests, world
+from tooldev_jax.toy import domains, world
 
 # How the tools of a world are divided; no tool is in two of them.
 SPLIT_SHARES = {"train": 0.45, "evolve": 0.25, "dev": 0.1, "test": 0.2}
@@ -30,11 +30,13 @@ def documents(tools: Iterable[world.ToyTool]) -> list[Example]:
 
 
 def unlabelled(example: Example) -> Example:
-  """The query and what it was offered, without calls or trace of them."""
-  return dataclasses.replace(
-    example,
+  """The query alone: no tools, no calls, no trace of either."""
+  return Example(
+    id=example.id,
+    messages=example.messages,
+    tools=(),
     calls=(),
-    provenance={"source": "toy", "split": "evolve", "labelled": False},
+    provenance={"source": "toy", "split": "evolve"},
   )
 
 
@@ -52,15 +54,13 @@ def write_world(config: ToyConfig, folder: epath.Path) -> None:
   # While files are replaced, none of them is vouched for.
   about.unlink(missing_ok=True)
   worlds = world.split_tools(config.seed, SPLIT_SHARES, domains.QUICKSTART)
-  mixed = requests.Mix(max_tools=config.max_tools, max_calls=config.max_calls)
-  calling, refusals = mixed.weights[:-1], config.refusals
-  weights = [w * (1 - refusals) / sum(calling) for w in calling]
-  asking = dataclasses.replace(mixed, weights=(*weights, refusals))
+  # Queries of the rounds always need a tool: a made tool for a query that
+  # needs none cannot be judged by voting.
+  mixed = world.Mix(max_tools=config.max_tools, max_calls=config.max_calls)
+  asking = dataclasses.replace(mixed, weights=(*mixed.weights[:-1], 0.0))
 
-  def draw(split: str, count: int, mix: requests.Mix) -> list[Example]:
-    return list(
-      requests.examples(worlds[split], split, count, config.seed, mix)
-    )
+  def draw(split: str, count: int, mix: world.Mix) -> list[Example]:
+    return list(world.examples(worlds[split], split, count, config.seed, mix))
 
   def write(name: str, examples: Iterable[Example]) -> None:
     rows = [example.to_json() for example in examples]

@@ -11,7 +11,6 @@ merges into few tokens.
 
 import itertools
 import random
-import re
 from collections.abc import Iterator
 
 import tokenizers
@@ -20,14 +19,7 @@ from transformers import PreTrainedTokenizerFast
 
 from tooldev_jax.config import ViewConfig
 from tooldev_jax.data.views import KINDS, make_view
-from tooldev_jax.toy import (
-  domains,
-  lexicon,
-  parameters,
-  requests,
-  wording,
-  world,
-)
+from tooldev_jax.toy import domains, lexicon, world
 
 BEGIN, END, PAD = "<|begin|>", "<|end|>", "<|pad|>"
 ROLES = tuple(
@@ -80,29 +72,30 @@ CHAT_TEMPLATE = (
 )
 
 
+def words() -> tuple[str, ...]:
+  """All words that values are made of, each once, in a fixed order."""
+  lists = (
+    lexicon.FIRST_NAMES, lexicon.LAST_NAMES, lexicon.CITIES,
+    lexicon.COUNTRIES, lexicon.WEEKDAYS, lexicon.MONTHS, lexicon.FOODS,
+    lexicon.ITEMS, lexicon.ADJECTIVES, lexicon.NOUNS, lexicon.TOPICS,
+    lexicon.COLORS, lexicon.LANGUAGES, lexicon.CURRENCIES, lexicon.ANIMALS,
+    lexicon.COMPANIES,
+  )  # fmt: skip
+  return tuple(dict.fromkeys(itertools.chain(*lists)))
+
+
 def practice_words() -> tuple[str, ...]:
-  """Every word of both worlds: values, verbs, things, labels, wordings."""
-  texts = [
-    *itertools.chain(*lexicon.WORDS.values()),
-    *lexicon.VERBS,
-    *itertools.chain(*lexicon.VERBS.values()),
-  ]
+  """Every word of both worlds: values, verbs, things, labels."""
+  found = dict.fromkeys(words())
+  texts = [text for ways in lexicon.VERBS.values() for text in ways]
+  texts += lexicon.VERBS
   for domain in domains.ALL:
-    texts += [domain.name, *domain.things]
-  for p in domains.PARAMETERS.values():
-    texts += [p.name, p.label, p.description, *p.choices, *p.phrases, *p.facts]
-  for kind in parameters.KINDS.values():
-    texts += [*kind.phrases, *kind.facts]
-  found = dict.fromkeys(re.findall(r"[A-Za-z]+", " ".join(texts)))
-  # What begins a sentence is written with a capital, too.
-  said = [*lexicon.VERBS.values(), (wording.WRITE_REQUEST,)]
-  for table in wording.TABLES.values():
-    said += table.values()
-  for text in itertools.chain(*said):
-    inner = re.findall(r"[A-Za-z]+", re.sub(r"{\w*}", "", text))
-    found.update(dict.fromkeys(inner))
-    found.update(dict.fromkeys(word.capitalize() for word in inner[:1]))
-  return tuple(found)
+    texts += [domain.name, *domain.objects]
+  for parameter in domains.PARAMETERS.values():
+    texts += [parameter.name, parameter.label, parameter.description]
+  for text in texts:
+    found.update(dict.fromkeys(text.replace("_", " ").split()))
+  return tuple(word for word in found if word.isalpha())
 
 
 def _corpus(examples: int) -> Iterator[str]:
@@ -112,7 +105,7 @@ def _corpus(examples: int) -> Iterator[str]:
   a real model's; its tools and queries are not in the base's training.
   """
   endless = world.EndlessWorld(invented=0.0)
-  for example in requests.examples(endless, "base", examples, seed=0):
+  for example in world.examples(endless, "base", examples, seed=0):
     for kind in KINDS:
       view = make_view(example, kind, 0, ViewConfig(max_distractors=0))
       if view is not None:
@@ -121,7 +114,7 @@ def _corpus(examples: int) -> Iterator[str]:
     yield from (tool.dumps() for tool in example.tools)
   rng = random.Random("corpus")
   everything = [*practice_words(), *(str(n) for n in range(100))]
-  for _ in range(400):
+  for _ in range(200):
     yield " ".join(rng.sample(everything, len(everything)))
   # Every byte that UTF-8 uses but NUL, first and later in a piece.
   for code in (*range(1, 0x800), *range(0x800, 0x110000, 64)):

@@ -1,93 +1,178 @@
-"""How people phrase a request; every split has wordings of its own.
-
-In frames, `{request}` is "book a table in Rome", `{thing}` is "a table in
-Rome".
-"""
+"""How people phrase a request, with frames of its own for every split."""
 
 import random
 from collections.abc import Sequence
 
-from tooldev_jax.toy import lexicon, tables
+from tooldev_jax.toy import lexicon
+from tooldev_jax.toy.parameters import PLAIN, SPLITS
 
-# How the first lessons of a base talk, beside the splits: see `world`.
-PLAIN = "plain"
+# A frame wraps the whole request.
+FRAMES = dict(
+  zip(
+    SPLITS,
+    (
+      (
+        "please {request}",
+        "{request}",
+        "can you {request} ?",
+        "could you {request} ?",
+        "i want to {request}",
+        "i need to {request}",
+        "{request} please",
+        "{request} now",
+        "i would like to {request}",
+        "help me {request}",
+        "let us {request}",
+        "can we {request} ?",
+        "my plan is to {request}",
+        "we have to {request}",
+        "hello, {request}",
+        "is it possible to {request} ?",
+        "time to {request}",
+        "go ahead and {request}",
+        "just {request}",
+        "today we {request}",
+        "you should {request}",
+        "try to {request}",
+        "i was asked to {request}",
+        "would you {request} ?",
+        "quickly {request}",
+        "first, {request}",
+        "{request}, thanks",
+        "{request} for me",
+        "can somebody {request} ?",
+        "it is time to {request}",
+      ),
+      (
+        "would you kindly {request} ?",
+        "i am trying to {request}",
+        "my boss wants me to {request}",
+        "{request}, will you ?",
+        "how about you {request}",
+        "the next step is to {request}",
+        "do me a favor and {request}",
+        "we should {request} soon",
+      ),
+      (
+        "i wonder if you could {request}",
+        "make sure to {request}",
+        "what i need is to {request}",
+        "{request} as soon as possible",
+        "remember to {request}",
+        "any chance to {request} ?",
+      ),
+      (
+        "the task is to {request}",
+        "i was hoping to {request}",
+        "be so good as to {request}",
+        "{request} whenever you can",
+        "somebody must {request}",
+      ),
+      (
+        "it would be great to {request}",
+        "your job is to {request}",
+        "i am supposed to {request}",
+        "{request} if you do not mind",
+        "why not {request} ?",
+        "they told me to {request}",
+      ),
+    ),
+    strict=True,
+  )
+)
 
-SPLITS = ("base", "train", "evolve", "dev", "test")
+# What joins the parts of a request that needs several calls.
+JOINERS = dict(
+  zip(
+    SPLITS,
+    (
+      (" and ", " and also ", ", then ", ", and "),
+      ("; after that ", " and afterwards "),
+      ("; besides ", " and besides that "),
+      (" plus ", " as well as "),
+      (", and in addition ", " and at the same time "),
+    ),
+    strict=True,
+  )
+)
 
-# Name of a table -> split -> wordings.
-#   frames: whole requests; questions and wishes: for verbs in lexicon.ASKING
-#     and lexicon.WANTING.
-#   phrases, facts: ways to name a parameter by its label.
-#   joiners: between the parts of a request that needs several calls; a new
-#     sentence begins after a stop.
-#   again: another call of the same tool, without naming it again.
-#   asides: sentences beside the point. small_talk: queries no tool is for.
-TABLES: dict[str, dict[str, tuple[str, ...]]] = {}
-for _table, _split, _cell in tables.rows("wordings", 3):
-  TABLES.setdefault(_table, {})[_split] = tables.parts(_cell, "|")
+# Sentences beside the point.
+ASIDES = dict(
+  zip(
+    SPLITS,
+    (
+      (
+        "i am in a hurry.",
+        "it has been a long day.",
+        "the sun is out.",
+        "sorry to bother you.",
+        "my phone is slow.",
+        "we talked about it.",
+        "this is important to me.",
+        "i forgot it last time.",
+        "no rush at all.",
+        "thank you so much.",
+      ),
+      ("i just got home.", "things are busy here.", "you helped me before."),
+      ("the line was bad earlier.", "my friends are waiting."),
+      ("i could not do it myself.", "it rained the whole morning."),
+      ("the others left already.", "this came up out of nowhere."),
+    ),
+    strict=True,
+  )
+)
 
-# Asks for the request behind some calls: see `base.request_view`.
-WRITE_REQUEST = "Write the request that these calls answer: {calls}"
+# Another call of the same tool, without naming it again.
+AGAIN = dict(
+  zip(
+    SPLITS,
+    (
+      ("another one", "one more", "a second one"),
+      ("a further one",),
+      ("an extra one",),
+      ("an additional one",),
+      ("yet another",),
+    ),
+    strict=True,
+  )
+)
 
 
-def sentence(text: str, proper: bool) -> str:
-  """With a stop, and a capital where people write properly."""
-  text = text.strip()
-  if text[-1] not in "?.!":
-    text += "."
-  if proper:
-    return text[0].upper() + text[1:]
-  return text.replace("I'", "i'").replace("I ", "i ")
+# First lessons: the tool's own verb, nothing beside the point.
+FRAMES[PLAIN] = ("{request}", "please {request}", "can you {request} ?")
+JOINERS[PLAIN] = (" and ",)
+ASIDES[PLAIN] = ("thank you.",)
+AGAIN[PLAIN] = ("another one",)
 
 
-def small_talk(split: str, rng: random.Random) -> str:
-  """A query that no tool helps with."""
-  text = rng.choice(TABLES["small_talk"][split])
-  for name, words in lexicon.WORDS.items():
-    while f"{{{name}}}" in text:
-      text = text.replace(f"{{{name}}}", rng.choice(words), 1)
-  return sentence(text, rng.random() < 0.7)
-
-
-def noun(
-  thing: str, before: Sequence[str], articles: Sequence[str], rng: random.Random
-) -> str:
-  """'a red table': article, what is said before the noun, and the noun."""
-  words = " ".join([*before, thing])
-  article = rng.choice(articles)
-  if article == "a" and words[0] in "aeiou":
+def action(verb: str, thing: str, split: str, rng: random.Random) -> str:
+  """'book a table' in one of the ways to say it."""
+  words = verb if split == PLAIN else rng.choice(lexicon.VERBS[verb])
+  article = rng.choice(("a", "the", "my", "our"))
+  if article == "a" and thing[0] in "aeiou":
     article = "an"
-  return f"{article} {words}"
+  return f"{words} {article} {thing}"
+
+
+def clause(act: str, mentions: Sequence[str], rng: random.Random) -> str:
+  """The action and its arguments."""
+  return f"{act} {rng.choice((' ', ' ', ', ', ' and ')).join(mentions)}".strip()
 
 
 def request(
-  clauses: Sequence[str],
-  frame: str,
-  facts: Sequence[str],
-  split: str,
-  rng: random.Random,
+  clauses: Sequence[str], lead: str, split: str, rng: random.Random
 ) -> str:
-  """The whole query.
-
-  Args:
-    clauses: what is asked for, one a call (or several).
-    frame: a pattern of frames, questions or wishes, for the first clause.
-    facts: sentences that belong to the clauses.
-    split: whose wordings are taken.
-    rng: chooses.
-  """
+  """The whole query; `lead` is an argument that is said first, or empty."""
   text = clauses[0]
   for further in clauses[1:]:
-    joiner = rng.choice(TABLES["joiners"][split])
-    space = "" if joiner[0] in ",;." else " "
-    text += f"{space}{joiner} {further}"
-  # The frame is around the first sentence.
-  head, *rest = text.split(". ")
-  parts = [frame.replace("{request}", head).replace("{thing}", head), *rest]
-  parts = [*facts, *parts] if rng.random() < 0.25 else [*parts, *facts]
-  if split != PLAIN and rng.random() < 0.1:
-    aside = rng.choice(TABLES["asides"][split])
-    parts = [aside, *parts] if rng.random() < 0.5 else [*parts, aside]
-  proper = rng.random() < 0.7
-  text = " ".join(sentence(part, proper) for part in parts)
-  return text if proper or text[-1] != "." or rng.random() < 0.5 else text[:-1]
+    text += rng.choice(JOINERS[split]) + further
+  text = rng.choice(FRAMES[split]).format(request=text)
+  if lead:
+    text = f"{lead}, {text}"
+  if rng.random() < 0.15:
+    aside = rng.choice(ASIDES[split])
+    stop = " " if text.endswith("?") else ". "
+    text = f"{aside} {text}" if rng.random() < 0.5 else text + stop + aside
+  if rng.random() < 0.3:
+    text = text[0].upper() + text[1:]
+  return text

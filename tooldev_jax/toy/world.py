@@ -1,17 +1,25 @@
-"""Draws tools of the toy world, afresh or as fixed sets.
+"""Draws tools, queries and calls from the toy world.
 
-What people ask them for is in `requests`.
+Cases follow BFCL's categories: simple (one tool, one call), multiple (several
+tools, one call), parallel (one tool called several times), parallel_multiple
+(several tools, several called) and irrelevance (no tool fits).
 """
 
 import dataclasses
-import functools
 import random
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-from tooldev_jax.toolcall.vocabulary import Tool
-from tooldev_jax.toy import domains, lexicon
-from tooldev_jax.toy.parameters import KINDS, Parameter
+from tooldev_jax.toolcall.vocabulary import Call, Example, Message, Tool
+from tooldev_jax.toy import domains, lexicon, wording
+from tooldev_jax.toy.parameters import KINDS, PLAIN_KINDS, Parameter
+
+CATEGORIES = (
+  "simple",
+  "multiple",
+  "parallel",
+  "parallel_multiple",
+  "irrelevance",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,36 +43,47 @@ class ToyTool:
   required: frozenset[str]
 
 
+@dataclasses.dataclass(frozen=True)
+class Mix:
+  """What a stream of examples is made of.
+
+  Attributes:
+    weights: share of each category, in the order of CATEGORIES.
+    max_tools: most tools offered in one example.
+    max_calls: most calls in one example.
+    max_turns: most queries in one conversation; the last is the one to
+      answer.
+  """
+
+  weights: tuple[float, ...] = (0.3, 0.3, 0.12, 0.12, 0.16)
+  max_tools: int = 3
+  max_calls: int = 2
+  max_turns: int = 1
+
+
 _DESCRIPTIONS = (
   "{Verb} a {thing}.",
   "{Verb} the {thing} of a user.",
   "Use this to {verb} a {thing}.",
-  "{Verb} one {thing}.",
+  "{Verb} one {thing} and return the result.",
 )
-# Share of draws in which the tools are related, as far as there are some.
-_RELATED = 0.6
-# Shares of tools with one, two, three and four parameters.
-_PARAMETER_COUNTS = (0.25, 0.4, 0.25, 0.1)
+
+
+# Shares of tools with one, two and three parameters.
+_PARAMETER_COUNTS = (0.45, 0.35, 0.2)
 
 
 def make_tool(
   domain: domains.Domain, verb: str, thing: str, rng: random.Random
 ) -> ToyTool:
-  """A tool for `verb`ing `thing`, with one to four random parameters."""
-  count = rng.choices((1, 2, 3, 4), _PARAMETER_COUNTS)[0]
-  names = rng.sample(domain.parameters, len(domain.parameters))
-  chosen: dict[str, Parameter] = {}
-  for parameter in map(domain.parameter, names):
-    # Two of a family would be told apart by nothing in the query.
-    if len(chosen) < count and parameter.name not in domain.own:
-      chosen.setdefault(parameter.family, parameter)
-    elif len(chosen) < count:
-      chosen[parameter.name] = parameter
-  parameters = tuple(chosen.values())
+  """A tool for `verb`ing `thing`, with one to three random parameters."""
+  count = rng.choices((1, 2, 3), _PARAMETER_COUNTS)[0]
+  names = rng.sample(domain.parameters, count)
+  parameters = tuple(domain.parameter(name) for name in names)
   required = frozenset(
     p.name
     for i, p in enumerate(parameters)
-    if i == 0 or (p.default is None and rng.random() < 0.7)
+    if i == 0 or (p.default is None and rng.random() < 0.8)
   )
   name = f"{verb}_{thing.replace(' ', '_')}"
   if rng.random() < 0.15:
@@ -77,48 +96,26 @@ def make_tool(
     "properties": {p.name: p.schema() for p in parameters},
     "required": [p.name for p in parameters if p.name in required],
   }
-  tool = Tool(name, description, schema)
-  return ToyTool(tool, domain.name, verb, thing, parameters, required)
+  return ToyTool(
+    Tool(name, description, schema),
+    domain.name,
+    verb,
+    thing,
+    parameters,
+    required,
+  )
 
 
-Triple = tuple[domains.Domain, str, str]
-
-
-def _triples(world: Sequence[domains.Domain]) -> list[Triple]:
-  """Every (domain, verb, thing) of a world; no (verb, thing) comes twice."""
-  found = {
-    (verb, thing): domain
+def _triples(
+  world: Sequence[domains.Domain],
+) -> list[tuple[domains.Domain, str, str]]:
+  """Every (domain, verb, thing) of a world."""
+  return [
+    (domain, verb, thing)
     for domain in world
     for verb in domain.verbs
-    for thing in domain.things
-  }
-  return [(domain, *pair) for pair, domain in found.items()]
-
-
-@functools.cache
-def told_apart(verb: str, thing: str, other: str, other_thing: str) -> bool:
-  """Whether a request for one tool is never a request for the other."""
-  words, other_words = set(thing.split()), set(other_thing.split())
-  if not (words <= other_words or other_words <= words):
-    return True
-  same = set(lexicon.VERBS[verb]) & set(lexicon.VERBS[other])
-  asking = {verb, other} <= lexicon.ASKING
-  wanting = {verb, other} <= lexicon.WANTING
-  return not (same or asking or wanting)
-
-
-Key = tuple[Any, str, str]
-
-
-def _told_apart(keys: Iterable[Key], count: int) -> list[Any]:
-  """The first `count` of the keys (…, verb, thing) that are told apart."""
-  chosen: list[Any] = []
-  for key in keys:
-    if len(chosen) == count:
-      break
-    if all(told_apart(*other[1:3], *key[1:3]) for other in chosen):
-      chosen.append(key)
-  return chosen
+    for thing in domain.objects
+  ]
 
 
 class EndlessWorld:
@@ -136,23 +133,17 @@ class EndlessWorld:
     invented: float = 0.3,
     plain: bool = False,
   ):
-    """`plain` tools take only values of one token."""
+    """`plain` tools take only values of one token: see `PLAIN_KINDS`."""
     if plain:
       world = [_plain_domain(domain) for domain in world]
     self._plain = plain
-    # Never a tool of the quickstart.
-    taken = {(verb, thing) for _, verb, thing in _triples(domains.QUICKSTART)}
-    self._triples = [t for t in _triples(world) if t[1:] not in taken]
+    self._triples = _triples(world)
     self._invented = invented
-    self._parameters = sorted({p for d in world for p in d.parameters})
-    self._related: dict[str, list[Triple]] = {}
-    for triple in self._triples:
-      for key in (triple[0].name, triple[1], triple[2]):
-        self._related.setdefault(key, []).append(triple)
-    # Things of the quickstart are words that one knows, its tools are not.
+    # Any verb with any thing, but never a tool of the quickstart.
+    taken = {(verb, thing) for _, verb, thing in _triples(domains.QUICKSTART)}
     things = sorted(
-      {thing for domain in domains.ALL for thing in domain.things}
-      | {*lexicon.WORDS["nouns"], *lexicon.WORDS["items"]}
+      {thing for domain in domains.ALL for thing in domain.objects}
+      | {*lexicon.NOUNS, *lexicon.ITEMS}
     )
     self._pairs = [
       (verb, thing)
@@ -162,59 +153,43 @@ class EndlessWorld:
     ]
 
   def draw_tools(self, count: int, rng: random.Random) -> list[ToyTool]:
-    """Up to `count` tools that requests tell apart."""
+    """`count` tools with different names."""
     if rng.random() < self._invented:
-      pairs = [(None, *pair) for pair in rng.sample(self._pairs, 3 * count)]
+      pairs = rng.sample(self._pairs, count)
       return [
-        make_tool(
-          invented_domain(rng, self._plain, self._parameters), verb, thing, rng
-        )
-        for _, verb, thing in _told_apart(pairs, count)
+        make_tool(invented_domain(rng, self._plain), verb, thing, rng)
+        for verb, thing in pairs
       ]
-    first = rng.choice(self._triples)
-    near: list[Triple] = []
-    if rng.random() < _RELATED:
-      near = self._related[rng.choice((first[0].name, first[1], first[2]))]
-      near = rng.sample(near, len(near))
-    others = rng.sample(self._triples, 3 * count)
-    picked = _told_apart((first, *near, *others), count)
+    picked = rng.sample(self._triples, count)
+    if rng.random() < 0.5:  # neighbours: harder to tell apart
+      near = [t for t in self._triples if t[0] is picked[0][0]]
+      picked = rng.sample(near, min(count, len(near)))
     return [make_tool(d, verb, thing, rng) for d, verb, thing in picked]
 
 
 def _plain_domain(domain: domains.Domain) -> domains.Domain:
   kept = [
-    name for name in domain.parameters if "plain" in domain.parameter(name).tags
+    name
+    for name in domain.parameters
+    if domain.parameter(name).kind in PLAIN_KINDS
   ]
   names = dict.fromkeys([*kept, "city", "name", "topic"])
   return dataclasses.replace(domain, parameters=tuple(names))
 
 
-def invented_domain(
-  rng: random.Random, plain: bool, names: Sequence[str]
-) -> domains.Domain:
-  """A domain whose parameters are random words of random kinds.
-
-  Args:
-    rng: chooses.
-    plain: values are one token each.
-    names: known parameters, of which it has two.
-  """
-  kinds = [k for k, kind in KINDS.items() if not plain or "plain" in kind.tags]
-  words = lexicon.WORDS["nouns"] + lexicon.WORDS["adjectives"]
-  own = {}
-  for label in rng.sample(words, 4):
-    # Phrases that fit any label, the same in all splits.
-    own[label] = Parameter(
-      label,
-      label,
-      f"The {label} of it",
-      rng.choice(kinds),
-      (f"with {{}} as the {label}", f"with {label} {{}}"),
-      (f"the {label} is {{}}", f"{label}: {{}}"),
+def invented_domain(rng: random.Random, plain: bool) -> domains.Domain:
+  """A domain whose parameters are random words of random kinds."""
+  kinds = PLAIN_KINDS if plain else tuple(KINDS)
+  labels = rng.sample(lexicon.NOUNS + lexicon.ADJECTIVES, 4)
+  own = {
+    label: Parameter(
+      label, label, f"The {label} of it", rng.choice(kinds), plain=True
     )
-  known = [] if plain else rng.sample(names, 2)
+    for label in labels
+  }
+  known = [] if plain else rng.sample(tuple(domains.PARAMETERS), 2)
   return domains.Domain(
-    rng.choice(lexicon.WORDS["topics"]), (), (), (*own, *known), own
+    rng.choice(lexicon.TOPICS), (), (), (*labels, *known), own
   )
 
 
@@ -225,21 +200,13 @@ class FixedWorld:
     self.tools = tuple(tools)
 
   def draw_tools(self, count: int, rng: random.Random) -> list[ToyTool]:
-    """Up to `count` tools that requests tell apart, often related ones."""
-    first = rng.choice(self.tools)
-    others = rng.sample(self.tools, len(self.tools))
-    if rng.random() < _RELATED:
-      others.sort(key=lambda toy: not _related(toy, first))
-    keys = [(toy, toy.verb, toy.thing) for toy in (first, *others)]
-    return [key[0] for key in _told_apart(keys, count)]
-
-
-def _related(one: ToyTool, other: ToyTool) -> bool:
-  return (
-    one.domain == other.domain
-    or one.verb == other.verb
-    or one.thing == other.thing
-  )
+    """`count` different tools, half the time from one domain."""
+    picked = rng.sample(self.tools, count)
+    if rng.random() < 0.5:
+      near = [t for t in self.tools if t.domain == picked[0].domain]
+      if len(near) >= count:
+        picked = rng.sample(near, count)
+    return picked
 
 
 def split_tools(
@@ -259,3 +226,87 @@ def split_tools(
     worlds[split] = FixedWorld(tools[round(start) : round(end)])
     start = end
   return worlds
+
+
+def _draw_call(toy: ToyTool, split: str, rng: random.Random):
+  """A call of `toy` and the phrases that ask for it."""
+  given = [
+    p for p in toy.parameters if p.name in toy.required or rng.random() < 0.5
+  ]
+  arguments = {p.name: p.draw(rng) for p in given}
+  mentions = [p.mention(arguments[p.name], split, rng) for p in given]
+  rng.shuffle(mentions)
+  return Call(toy.tool.name, arguments), mentions
+
+
+def _ask(
+  asked: Sequence[ToyTool], split: str, rng: random.Random
+) -> tuple[str, tuple[Call, ...]]:
+  """A query for a call of each tool in turn, and those calls."""
+  calls: list[Call] = []
+  clauses: list[str] = []
+  lead = ""
+  for i, toy in enumerate(asked):
+    call, mentions = _draw_call(toy, split, rng)
+    if len(asked) == 1 and len(mentions) > 1 and rng.random() < 0.15:
+      lead = mentions.pop()
+    act = wording.action(toy.verb, toy.thing, split, rng)
+    if i and toy is asked[i - 1] and rng.random() < 0.4:
+      act = rng.choice(wording.AGAIN[split])
+    calls.append(call)
+    clauses.append(wording.clause(act, mentions, rng))
+  return wording.request(clauses, lead, split, rng), tuple(calls)
+
+
+def draw_example(
+  world: EndlessWorld | FixedWorld,
+  split: str,
+  example_id: str,
+  rng: random.Random,
+  mix: Mix = Mix(),
+) -> Example:
+  """One query with the tools it is offered and its gold calls."""
+  category = rng.choices(CATEGORIES, mix.weights)[0]
+  several = category in ("multiple", "parallel_multiple")
+  num_tools = rng.randint(2, mix.max_tools) if several else 1
+  tools = world.draw_tools(num_tools + (category == "irrelevance"), rng)
+  if category == "parallel":
+    asked = [tools[0]] * rng.randint(2, mix.max_calls)
+  elif category == "parallel_multiple":
+    asked = tools[: rng.randint(2, min(mix.max_calls, len(tools)))]
+  else:
+    asked = tools[:1]
+  query, calls = _ask(asked, split, rng)
+  if category == "irrelevance":
+    tools, calls = tools[1:], ()
+  rng.shuffle(tools)
+  messages: list[Message] = []
+  for _ in range(rng.randint(1, mix.max_turns) - 1):
+    count = rng.randint(1, min(mix.max_calls, len(tools)))
+    earlier, answer = _ask(rng.sample(tools, count), split, rng)
+    messages += [Message("user", earlier), Message("assistant", calls=answer)]
+  return Example(
+    id=example_id,
+    messages=(*messages, Message("user", query)),
+    tools=tuple(toy.tool for toy in tools),
+    calls=calls,
+    provenance={
+      "source": "toy",
+      "split": split,
+      "category": category,
+      "domain": asked[0].domain,
+    },
+  )
+
+
+def examples(
+  world: EndlessWorld | FixedWorld,
+  split: str,
+  count: int,
+  seed: int,
+  mix: Mix = Mix(),
+) -> Iterator[Example]:
+  """`count` examples; the k-th depends on (seed, split, k) alone."""
+  for k in range(count):
+    rng = random.Random(f"{seed} {split} {k}")
+    yield draw_example(world, split, f"{split}-{k}", rng, mix)

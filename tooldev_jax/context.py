@@ -2,7 +2,7 @@
 
 import functools
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import jax
@@ -18,12 +18,11 @@ from tooldev_jax.evaluate import state as evaluate_
 from tooldev_jax.evolve import prompts
 from tooldev_jax.model import BASE, Adapter, Model
 from tooldev_jax.parallel import processes
+from tooldev_jax.sample.progress import Say
 from tooldev_jax.states import State, lead_first, read_states
 from tooldev_jax.toy.records import write_world
 from tooldev_jax.version import code_version
 from tooldev_jax.workdir import Workdir
-
-Say = Callable[[str], None]
 
 
 class Context:
@@ -53,6 +52,11 @@ class Context:
     """All inputs, read once."""
     return self._read[0]
 
+  @functools.cached_property
+  def digests(self) -> Mapping[str, str]:
+    """SHA-256 of what is trained on, by role."""
+    return self.inputs.digests()
+
   @property
   def bfcl(self) -> evaluate_.Official:
     """BFCL's cases, read once."""
@@ -76,7 +80,7 @@ class Context:
       stage,
       self.config,
       self.model.base.fingerprint,
-      self.inputs.digests(),
+      self.digests,
       code_version(),
     )
 

@@ -366,9 +366,7 @@ def evaluate(context: Context) -> None:
   with context.timed("evaluate"):
     folder = Workdir(context.workdir)
     folder.claim(context.config)
-    changed = folder.changed(
-      context.model.base.fingerprint, context.inputs.digests()
-    )
+    changed = folder.changed(context.model.base.fingerprint, context.digests)
     for line in changed:
       context.say(f"careful: {line}")
     for state in context.states():
